@@ -1,0 +1,73 @@
+"""What a model takes and gives: columns in the user's own names and units.
+
+The schema is inferred once, at packing, from the training table. Every door is typed from it: the JSON decoder, the OpenAPI
+document, the form on the end user's page. It is plain data (`schema.json` in a bundle).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value"]
+
+Value = str | int | float | bool | None
+"""One entry of a table; `None` is a missing entry, never NaN."""
+
+Row = tuple[Value, ...]
+"""One row, in the order of `Schema.columns`."""
+
+ColumnType = Literal["number", "integer", "boolean", "string"]
+Task = Literal["classification", "regression"]
+
+
+class Column(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One input of a model.
+
+    Attributes:
+        name: The name in the training table; any text.
+        type: What an entry is.
+        nullable: Whether a missing entry (JSON `null`, an empty CSV cell) is allowed.
+        minimum: The smallest observed number, `None` for text.
+        maximum: The largest observed number.
+        categories: The observed values, most frequent first, where the model treats the column as a set of names; a value
+            outside is answered and flagged. Empty where the model takes the column as a number or as free text.
+        description: What the column means, for people.
+    """
+
+    name: str
+    type: ColumnType
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str | int | float | bool, ...] = ()
+    description: str = ""
+
+
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model gives.
+
+    Attributes:
+        task: Classification gives one of `classes`; regression gives a number.
+        target: The name of what is predicted ("late"), empty where it has none.
+        classes: The labels in the order of the probabilities; empty for regression.
+        probabilities: Whether the model gives a probability for each class.
+    """
+
+    task: Task
+    target: str = ""
+    classes: tuple[str | int | float | bool, ...] = ()
+    probabilities: bool = False
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """What a model takes and gives."""
+
+    columns: tuple[Column, ...]
+    output: Output
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(column.name for column in self.columns)
