@@ -1,0 +1,165 @@
+"""The command line: one verb, one file, loaded when it is asked for.
+
+`fairlead --help` knows the verbs from the table below and imports none of them. Whatever a verb raises becomes a message on
+stderr and an exit code here, from one table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import fairlead
+from fairlead.cli.invocation import Invocation
+from fairlead.cli.output import clean
+from fairlead.errors import (
+    BundleError,
+    Conflict,
+    FairleadError,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    Overloaded,
+    StorageError,
+)
+
+__all__ = ["EXIT_CODES", "INTERRUPTED", "VERBS", "command", "exit_code", "main", "run"]
+
+VERBS = {
+    "demo": "Show it all: train on real flights, pack, deploy, serve, replay traffic.",
+    "pack": "Seal a trained model as a version and prove what it compiles to.",
+    "models": "List the models and their versions.",
+    "show": "Show what is known about a model or a version.",
+    "alias": "Point a name such as flights:champion at a version.",
+    "verify": "Check a version's digests and let it answer its samples again.",
+    "serve": "Serve everything on this machine.",
+    "gateway": "Run only the half that answers requests.",
+    "control": "Run only the half that watches and steers.",
+    "deploy": "Let an endpoint answer with a version.",
+    "status": "Show what is served, and how it is doing.",
+    "predict": "Ask a running service.",
+    "history": "Show what an endpoint has served.",
+    "audit": "Show who changed what, and check that no entry was altered.",
+}
+"""The verbs in the order of a model's life; each is `fairlead.cli.<verb>.command`."""
+
+EXIT_CODES: dict[type[FairleadError], int] = {
+    FairleadError: 1,
+    InvalidInput: 2,
+    NotFound: 3,
+    Conflict: 4,
+    NotAllowed: 5,
+    BundleError: 5,
+    Overloaded: 6,
+    StorageError: 6,
+}
+"""What a process ends with, by error; a class that is not here has its nearest ancestor's."""
+
+INTERRUPTED = 130
+
+
+def exit_code(kind: type[FairleadError]) -> int:
+    """The exit code of an error, looked up along its ancestry."""
+    return next(EXIT_CODES[ancestor] for ancestor in kind.__mro__ if ancestor in EXIT_CODES)
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb's module when the verb is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        found = import_module(f"fairlead.cli.{cmd_name}").command
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            close = difflib.get_close_matches(name, VERBS, n=1)
+            raise InvalidInput(
+                f"There is no verb {name!r}.",
+                hint=f"Did you mean `fairlead {close[0]}`?" if close else "`fairlead --help` lists them.",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fairlead.__version__, message="fairlead %(version)s")
+@click.option("--home", metavar="FOLDER", help="The folder that holds the state, instead of FAIRLEAD_HOME.")
+@click.pass_context
+def command(context: click.Context, home: str | None) -> None:
+    """Takes a trained model to production and keeps it healthy there."""
+    context.obj = Invocation(home=home)
+    if "NO_COLOR" in os.environ:
+        context.color = False
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; messages are on stderr.
+
+    Args:
+        arguments: Without the program's name; the process's own where it is `None`.
+    """
+    try:
+        ended = command.main(args=arguments, prog_name="fairlead", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error.show()
+        return EXIT_CODES[InvalidInput]
+    except click.ClickException as error:
+        error.show()
+        return EXIT_CODES[FairleadError]
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has left; Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except FairleadError as error:
+        _debug()
+        _report(error.detail, error.hint)
+        return exit_code(type(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours gets a sentence, too; FAIRLEAD_DEBUG=1 shows where
+        _debug()
+        _report(
+            f"Fairlead failed in a way it does not know: {type(error).__name__}: {error}",
+            "Set FAIRLEAD_DEBUG=1 to see where; please report it.",
+        )
+        return EXIT_CODES[FairleadError]
+    return ended if isinstance(ended, int) else 0
+
+
+def _debug() -> None:
+    if os.environ.get("FAIRLEAD_DEBUG", "") not in {"", "0"}:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type] # called only while an error is handled
+
+
+def _report(detail: str, hint: str) -> None:
+    color = False if "NO_COLOR" in os.environ else None
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {clean(detail)}", err=True, color=color)
+    if hint:
+        click.echo(f"  {click.style('hint:', bold=True)} {clean(hint)}", err=True, color=color)
+
+
+def main() -> None:
+    """The `fairlead` program."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Every setting: its type, its default, what it is for.
+
+`load_config` gathers them, each from the strongest place that names it: a flag, the environment (`FAIRLEAD_PORT`), the
+nearest `fairlead.toml` upward, the default. Only `app` and `cli` read the result; every other part receives values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import msgspec
+from msgspec import Meta
+
+from fairlead.errors import InvalidInput, StorageError
+
+__all__ = ["FILE", "Config", "Paths", "load_config", "reference_page"]
+
+FILE = "fairlead.toml"
+
+# Read where they are needed, because they must work before, or without, a configuration.
+_NOT_SETTINGS = frozenset({"FAIRLEAD_DEBUG"})
+
+_DAY = 86_400.0
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """Where things lie on this machine.
+
+    Attributes:
+        home: The folder of everything below.
+        database: The SQLite file, where the database is not elsewhere.
+        blobs: The folder of blobs, where they are not elsewhere.
+        bundles: Bundles by digest, unpacked for serving; may be deleted.
+        table: The last routing table that was served, for a start without the database.
+        events: The event log's segments.
+        run: Sockets and locks of running processes.
+    """
+
+    home: Path
+    database: Path
+    blobs: Path
+    bundles: Path
+    table: Path
+    events: Path
+    run: Path
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting. The descriptions are the reference page."""
+
+    home: Annotated[
+        Path,
+        Meta(
+            description="The folder that holds the state: database, blobs, caches, events.",
+            extra={"default": f"`.fairlead` beside the nearest `{FILE}`, else in the current folder"},
+        ),
+    ]
+    host: Annotated[str, Meta(min_length=1, description="The address the service listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="The service's port; 0 takes a free one.")] = 8080
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="How many gateway processes share the port.",
+            extra={"default": "the number of cores this process may use"},
+        ),
+    ] = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    database: Annotated[
+        str | None,
+        Meta(
+            description="SQLAlchemy URL of the database, `postgresql+psycopg://…` for many machines.",
+            extra={"default": "the SQLite file `fairlead.db` in `home`"},
+        ),
+    ] = None
+    blobs: Annotated[
+        str | None,
+        Meta(
+            description="Where blobs rest: a folder, or an object store's URL (`s3://bucket/prefix`).",
+            extra={"default": "the folder `blobs` in `home`"},
+        ),
+    ] = None
+    max_body: Annotated[int, Meta(ge=1024, le=2**31, description="The largest request body, in bytes.")] = 16 * 2**20
+    max_rows: Annotated[int, Meta(ge=1, le=10_000_000, description="The most rows of one request.")] = 10_000
+    header_timeout: Annotated[
+        float, Meta(gt=0, le=_DAY, description="How long a client may take to send a request's header, in seconds.")
+    ] = 10.0
+    body_timeout: Annotated[
+        float, Meta(gt=0, le=_DAY, description="How long a client may take to send a request's body, in seconds.")
+    ] = 30.0
+    idle_timeout: Annotated[
+        float, Meta(gt=0, le=_DAY, description="How long a kept-alive connection may be silent, in seconds.")
+    ] = 75.0
+    write_timeout: Annotated[
+        float, Meta(gt=0, le=_DAY, description="How long a client may take to read an answer, in seconds.")
+    ] = 30.0
+    request_deadline: Annotated[
+        float,
+        Meta(gt=0, le=_DAY, description="How long one request may take to be answered, in seconds; then it gets 503."),
+    ] = 10.0
+    drain: Annotated[
+        float,
+        Meta(ge=0, le=_DAY, description="How long requests in flight may finish when the service stops, in seconds."),
+    ] = 30.0
+    event_log: Annotated[bool, Meta(description="Whether every answer is recorded before it is sent.")] = True
+    event_segment_bytes: Annotated[
+        int, Meta(ge=4096, le=2**40, description="The size at which the event log begins a new segment, in bytes.")
+    ] = 64 * 2**20
+    worker_memory: Annotated[
+        int,
+        Meta(ge=64 * 2**20, le=2**50, description="The most address space a worker process may have, in bytes."),
+    ] = 4 * 2**30
+    worker_timeout: Annotated[
+        float,
+        Meta(gt=0, le=_DAY, description="How long a worker may take for one call, in seconds; then it is replaced."),
+    ] = 10.0
+
+    @property
+    def paths(self) -> Paths:
+        """Where things lie below `home`. Nothing is created."""
+        home = self.home
+        cache = home / "cache"
+        return Paths(
+            home=home,
+            database=home / "fairlead.db",
+            blobs=home / "blobs",
+            bundles=cache / "bundles",
+            table=cache / "table.json",
+            events=home / "events",
+            run=home / "run",
+        )
+
+    @property
+    def database_url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database or f"sqlite:///{self.paths.database}"
+
+    @property
+    def blobs_url(self) -> str:
+        """The folder or URL where blobs rest."""
+        return self.blobs or str(self.paths.blobs)
+
+
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Config)}
+
+
+def load_config(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Config:
+    """Gather the settings.
+
+    Args:
+        flags: By setting; `None` stands for a flag that was not given.
+        environment: Instead of the process's own.
+        folder: Where the search for `fairlead.toml` begins, instead of the current folder.
+
+    Raises:
+        InvalidInput: A setting is unknown or its value is not allowed; the message names the place.
+        StorageError: `fairlead.toml` cannot be read.
+    """
+    folder = (folder or Path.cwd()).absolute()
+    file = _find_file(folder)
+    values: dict[str, Any] = {"home": (file.parent if file else folder) / ".fairlead"}
+    if file is not None:
+        values |= _from_file(file)
+    values |= _from_environment(os.environ if environment is None else environment, folder)
+    values |= _from_flags(flags or {}, folder)
+    return Config(**values)
+
+
+def _find_file(folder: Path) -> Path | None:
+    return next((path for parent in (folder, *folder.parents) if (path := parent / FILE).is_file()), None)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}.", hint="Check the file's permissions.") from error
+    except ValueError as error:  # both TOMLDecodeError and UnicodeDecodeError
+        raise InvalidInput(f"{file} is not TOML: {error}.", hint="Correct the file or remove it.") from error
+    return {key: _value(key, value, file.parent, str(file), strict=True) for key, value in found.items()}
+
+
+def _from_environment(environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    prefix = "FAIRLEAD_"
+    return {
+        key: _value(key, value, folder, "the environment", shown=name)
+        for name, value in environment.items()
+        if name.startswith(prefix) and name not in _NOT_SETTINGS
+        for key in (name.removeprefix(prefix).lower(),)
+    }
+
+
+def _from_flags(flags: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        key: _value(key, value, folder, "the command line", shown="--" + key.replace("_", "-"))
+        for key, value in flags.items()
+        if value is not None
+    }
+
+
+def _value(key: str, value: Any, folder: Path, source: str, *, shown: str = "", strict: bool = False) -> Any:
+    """The setting's value, checked; relative paths begin at `folder`."""
+    shown = shown or key
+    field = _FIELDS.get(key)
+    if field is None:
+        raise InvalidInput(f"There is no setting {shown!r} (in {source}).", hint=_nearest(key, _FIELDS), setting=key)
+    if key == "home":
+        if not isinstance(value, str | Path) or not str(value):
+            raise InvalidInput(f"{shown} in {source} is {value!r}: it must be a folder.", setting=key)
+        return folder / Path(value).expanduser()
+    try:
+        return msgspec.convert(value, field.type, strict=strict)
+    except msgspec.ValidationError as error:
+        reason = str(error)
+        raise InvalidInput(
+            f"{shown} in {source} is {value!r}: {reason[0].lower()}{reason[1:]}.",
+            hint=f"{_meta(field.type).description}",
+            setting=key,
+        ) from error
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else "The settings are listed in docs/reference/configuration.md."
+
+
+def _meta(annotated: Any) -> Meta:
+    meta = get_args(annotated)[1]
+    assert isinstance(meta, Meta)
+    return meta
+
+
+def reference_page() -> str:
+    """The reference page of all settings, as Markdown; `docs/reference/configuration.md` holds it."""
+    head = (
+        "# Configuration\n\n"
+        f"Each setting is taken from the strongest place that names it: a flag, the environment, the nearest `{FILE}` upward,\n"
+        "the default. An unknown setting is an error. This page is made from `src/fairlead/config.py`.\n\n"
+        "| setting | environment | default | what it is for |\n|---|---|---|---|\n"
+    )
+    return head + "".join(_reference_row(field) for field in _FIELDS.values())
+
+
+def _reference_row(field: msgspec.structs.FieldInfo) -> str:
+    meta = _meta(field.type)
+    default = (meta.extra or {}).get("default") or f"`{msgspec.json.encode(field.default).decode()}`"
+    return f"| `{field.name}` | `FAIRLEAD_{field.name.upper()}` | {default} | {meta.description} |\n"
