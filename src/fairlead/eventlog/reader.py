@@ -1,0 +1,61 @@
+"""Reading the event log back: every whole event of every segment, and how much was torn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from fairlead.errors import StorageError
+from fairlead.eventlog import segment
+from fairlead.events import Columns, Prediction
+
+__all__ = ["Recorded", "read_log", "read_segment", "segments"]
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A prediction with what its positions mean."""
+
+    prediction: Prediction
+    columns: Columns
+
+    @property
+    def row(self) -> dict[str, object]:
+        """The inputs by name; empty where the row could not be read."""
+        return dict(zip(self.columns.inputs, self.prediction.inputs or (), strict=False))
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments below `folder`, oldest first."""
+    return sorted(folder.glob(f"*/*{segment.SUFFIX}"))
+
+
+def read_segment(path: Path) -> Iterator[Recorded | segment.TornTail]:
+    """The predictions of one segment; last a `TornTail` where its end is torn.
+
+    Raises:
+        StorageError: The file cannot be read, or a prediction stands before its columns.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise StorageError(f"The segment {path.name} cannot be read: {err.strerror}.") from err
+    columns: dict[str, Columns] = {}
+    for event in segment.read(data):
+        if isinstance(event, segment.TornTail):
+            yield event
+        elif isinstance(event, Columns):
+            columns[event.model] = event
+        elif event.model in columns:
+            yield Recorded(event, columns[event.model])
+        else:
+            raise StorageError(f"The segment {path.name} holds a prediction of {event.model!r} before its columns.")
+
+
+def read_log(folder: Path) -> Iterator[Recorded]:
+    """The predictions of all segments below `folder`, segment by segment; torn tails are passed over."""
+    for path in segments(folder):
+        for event in read_segment(path):
+            if isinstance(event, Recorded):
+                yield event

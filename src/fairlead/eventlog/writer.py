@@ -1,0 +1,144 @@
+"""Appending without making the caller wait.
+
+An event is written to the file before its answer is sent, so the kernel has it and `kill -9` of the process loses nothing
+that was answered; `sync` (called by the gateway every second, from a thread) hands it to the disk. The writer never raises:
+a full disk drops the events, counts them, and the answers go on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+from fairlead.eventlog import segment
+from fairlead.events import Columns, Prediction
+
+__all__ = ["EventLog"]
+
+_RETRY_SECONDS = 1.0
+
+
+class EventLog:
+    """The segments of one writer.
+
+    Args:
+        folder: Where segments are kept, in one folder a day.
+        writer: A name that no other living process uses.
+        segment_bytes: A segment is closed when it has grown beyond this.
+    """
+
+    def __init__(self, folder: Path, writer: str, *, segment_bytes: int = 64 * 2**20) -> None:
+        self.dropped = 0
+        """Events that could not be written."""
+        self.written = 0
+        """Events that were."""
+        self.failing = False
+        """Whether the last write failed."""
+        self._folder = folder
+        self._writer = writer
+        self._segment_bytes = segment_bytes
+        self._file = -1
+        self._size = 0
+        self._sequence = 0
+        self._introduced: set[str] = set()
+        self._retry_at = 0.0
+        self._lock = Lock()  # guards the list below, which `sync` empties from another thread
+        self._full: list[int] = []
+
+    def append(self, columns: Columns, predictions: Sequence[Prediction]) -> bool:
+        """Write predictions of one version; say whether they were written.
+
+        Args:
+            columns: What their positions mean; written once in each segment.
+            predictions: At least one.
+        """
+        if (self._file < 0 or self._size > self._segment_bytes) and not self._open():
+            return self._drop(len(predictions))
+        introduced = columns.digest in self._introduced
+        parts = segment.encode(predictions if introduced else [columns, *predictions])
+        if not self._write(b"".join(parts)):
+            return self._drop(len(predictions))
+        if not introduced:
+            self._introduced.add(columns.digest)
+        self.written += len(predictions)
+        self.failing = False
+        return True
+
+    def sync(self) -> None:
+        """Hand what was written to the disk. Blocks; call it from a thread."""
+        with self._lock:
+            full, self._full = self._full, []
+            # A duplicate keeps the file open though the writer may move on to the next segment meanwhile.
+            current = os.dup(self._file) if self._file >= 0 else -1
+        for file in [*full, *([current] if current >= 0 else [])]:
+            try:
+                os.fdatasync(file)
+            except OSError:
+                self.failing = True
+            finally:
+                os.close(file)
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+
+    def _open(self) -> bool:
+        """Begin the next segment; after a failure, not again for a second."""
+        now = time.time()
+        if time.monotonic() < self._retry_at:
+            return False
+        self._sequence += 1
+        folder = self._folder / time.strftime("%Y-%m-%d", time.gmtime(now))
+        name = f"{time.strftime('%H%M%S', time.gmtime(now))}-{self._writer}-{self._sequence:06d}{segment.SUFFIX}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        except OSError:
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            return False
+        with self._lock:
+            if self._file >= 0:
+                self._full.append(self._file)
+            self._file = file
+        self._size = 0
+        self._introduced = set()
+        if self._write(segment.MAGIC):
+            return True
+        self._abandon()
+        return False
+
+    def _write(self, data: bytes) -> bool:
+        """Write all of `data` or nothing."""
+        try:
+            count = os.write(self._file, data)
+        except OSError:
+            return False
+        if count == len(data):
+            self._size += count
+            return True
+        return self._take_back()
+
+    def _take_back(self) -> bool:
+        """Cut off what a full disk let through of a frame; begin a new segment if even that fails."""
+        try:
+            os.ftruncate(self._file, self._size)
+        except OSError:
+            self._abandon()
+        return False
+
+    def _abandon(self) -> None:
+        """Never write to this segment again; the next one is tried in a second."""
+        self._size = self._segment_bytes + 1
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+    def _drop(self, count: int) -> bool:
+        self.dropped += count
+        self.failing = True
+        return False

@@ -1,0 +1,73 @@
+"""One table from error to HTTP status, and errors as RFC 9457 problem details.
+
+A problem tells the caller what to change. It never tells a cause, a path or a stack trace: those stay in the log.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead import errors
+from fairlead.errors import FairleadError
+
+__all__ = ["CONTENT_TYPE", "STATUS", "problem", "problem_bytes", "status_of", "unexpected"]
+
+CONTENT_TYPE = "application/problem+json"
+
+STATUS: dict[type[FairleadError], int] = {
+    FairleadError: 500,
+    errors.InvalidInput: 400,
+    errors.SchemaMismatch: 422,
+    errors.TooLarge: 413,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Unauthenticated: 401,
+    errors.NotAllowed: 403,
+    errors.BundleError: 500,
+    errors.ConversionUnsupported: 422,
+    errors.PredictionFailed: 500,
+    errors.Overloaded: 503,
+    errors.DeadlineExceeded: 504,
+    errors.StorageError: 503,
+    errors.PluginError: 500,
+}
+"""Looked up along the class's ancestry, so a new error has the status of its nearest ancestor."""
+
+_SHOWN = ("row", "field", "expected", "got", "errors", "limit", "allow")
+_encode = msgspec.json.Encoder().encode
+
+
+def status_of(error: FairleadError) -> int:
+    """The HTTP status of an error."""
+    return next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
+
+
+def problem(error: FairleadError, status: int | None = None) -> dict[str, object]:
+    """The error as RFC 9457 problem details.
+
+    Args:
+        error: What went wrong.
+        status: Where the door knows a more exact status than the table (405, 408, 415).
+    """
+    status = status or status_of(error)
+    told: dict[str, object] = {
+        "type": f"urn:fairlead:problem:{error.code}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail if status < 500 or isinstance(error, errors.Overloaded) else error.title,
+        "code": error.code,
+    }
+    if error.hint:
+        told["hint"] = error.hint
+    told.update((name, error.values[name]) for name in _SHOWN if error.values.get(name) is not None)
+    return told
+
+
+def problem_bytes(error: FairleadError, status: int | None = None) -> bytes:
+    """The problem as JSON."""
+    return _encode(problem(error, status))
+
+
+def unexpected() -> FairleadError:
+    """What a caller is told of an exception that nobody foresaw; the log has the cause."""
+    return FairleadError("The service failed while answering; the operator's log says why.")
