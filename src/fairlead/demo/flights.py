@@ -83,5 +83,4 @@ def flights() -> pd.DataFrame:
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of `table` as JSON objects of `COLUMNS`: plain Python numbers and texts, `None` where an entry is missing."""
     frame = table[list(COLUMNS)].astype(object)
-    records: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")
-    return records
+    return [dict(zip(COLUMNS, row, strict=True)) for row in frame.where(frame.notna(), None).itertuples(index=False, name=None)]
