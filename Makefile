@@ -1,0 +1,49 @@
+# Each target does all the set-up it needs; the stamps in .venv make the second time quick.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
+PYTEST_FLAGS ?=
+DEMO_FLAGS ?=
+
+.PHONY: setup demo test check bench docs wheel clean
+
+setup: .venv/ready-dev
+
+# What the demo needs, and no more: the first run of a stranger shall be short.
+.venv/ready-demo: pyproject.toml constraints.txt
+	@echo "Setting up .venv …"
+	$(PYTHON) -m venv .venv
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+.venv/ready-dev: .venv/ready-demo
+	$(PIP) install --constraint constraints.txt --editable '.[all]' --group dev --group bench
+	@touch $@
+
+demo: .venv/ready-demo
+	@.venv/bin/fairlead demo $(DEMO_FLAGS)
+
+test: .venv/ready-dev
+	@.ci/programs chromium wrk
+	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+
+check: .venv/ready-dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: .venv/ready-dev
+	@.ci/programs wrk
+	.venv/bin/python benchmarks/serving_overhead.py
+
+# Runs every command that README.md and docs/ show, and compares the references with the code.
+docs: .venv/ready-dev
+	.venv/bin/python -m pytest tests/acceptance/test_docs.py tests/acceptance/test_readme.py tests/unit/test_house.py $(PYTEST_FLAGS)
+
+wheel: .venv/ready-dev
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv dist
