@@ -1,19 +1,44 @@
-"""The room behind every door: the live endpoints and how a row of theirs is answered."""
+"""The room behind every door: the live endpoints, and how rows of theirs are answered and recorded.
+
+Rows that arrive while the event loop is reading sockets are answered together: one run of the model, one write to the event
+log, then each caller's answer. Nobody waits for company, since the batch is what one turn of the loop brought in.
+
+```
+ submit ─▶ pending ──end of the loop's turn──▶ model ─▶ event log ─▶ every caller's `done`
+    └──── too slow for the loop: a thread, or a worker process ───────▲
+```
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import msgspec
 
-from fairlead.bundle.manifest import Samples
+from fairlead.bundle.manifest import Road, Samples
+from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, PredictionFailed
+from fairlead.eventlog.writer import EventLog
+from fairlead.events import Columns, Prediction
+from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.predictor import AsyncPredictor, Predictor
+from fairlead.rows import RowReader
 from fairlead.schema import Row, Schema, Value
 
-__all__ = ["Answer", "Gateway", "LiveEndpoint"]
+__all__ = ["Answer", "Done", "Gateway", "LiveEndpoint"]
+
+_MAX_BATCH = 128
+"""Members answered in one run; more are answered in several, so that the first do not wait for the last."""
+
+_INLINE_SECONDS = 0.001
+"""A run that takes longer than this leaves the event loop to a thread."""
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one row is answered.
 
     Attributes:
@@ -31,20 +56,240 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     unseen: tuple[str, ...] = ()
 
 
-class LiveEndpoint(Protocol):
-    """What a page needs to know of an endpoint."""
-
-    name: str
-    model: str
-    schema: Schema
-    samples: Samples
+Done = Callable[[list[Answer] | FairleadError], None]
+"""Told once: the answers, in order, or why there are none."""
 
 
-class Gateway(Protocol):
-    """What a door asks of the room."""
+class LiveEndpoint:
+    """An endpoint that is loaded, warmed up and ready to answer."""
 
-    endpoints: Mapping[str, LiveEndpoint]
+    def __init__(  # noqa: PLR0913 - what a loaded version consists of, put together in one place
+        self,
+        *,
+        name: str,
+        variant: str,
+        model: str,
+        digest: str,
+        road: Road,
+        schema: Schema,
+        samples: Samples,
+        predictor: Predictor | AsyncPredictor,
+        seconds_per_row: float,
+        max_rows: int,
+    ) -> None:
+        self.name = name
+        self.variant = variant
+        self.model = model
+        self.digest = digest
+        self.road = road
+        self.schema = schema
+        self.samples = samples
+        self.predictor = predictor
+        self.reader = RowReader(schema, max_rows=max_rows)
+        self.columns = Columns(model, digest, schema.names, schema.output.classes)
+        self.labels = tuple(label_text(one) for one in schema.output.classes)
+        self.inline_rows = 0
+        if isinstance(predictor, Predictor):
+            self.inline_rows = int(_INLINE_SECONDS / max(seconds_per_row, 1e-9))
+
+
+_Member = tuple[LiveEndpoint, Sequence[Row], float, str | None, Done]
+
+
+class Gateway:
+    """Answers rows at the live endpoints.
+
+    Args:
+        log: Where answers are recorded; `None` records nothing.
+        deadline: How long a request may take, in seconds.
+    """
+
+    def __init__(self, log: EventLog | None, *, deadline: float = 10.0) -> None:
+        self.endpoints: Mapping[str, LiveEndpoint] = {}
+        self.revision = -1
+        self.answered = 0
+        self.failed = 0
+        self._log = log
+        self._deadline = deadline
+        self._pending: list[_Member] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        # One thread: a model that is slow is not faster when two calls share the core.
+        self._thread = ThreadPoolExecutor(1, "model")
+        self._prefix = f"{time.time_ns() // 1_000_000:x}{os.urandom(5).hex()}"
+        self._counter = count(1)
+
+    def swap(self, revision: int, endpoints: Mapping[str, LiveEndpoint]) -> None:
+        """Serve these endpoints from now on; requests in flight finish on the ones they began with."""
+        self.endpoints = endpoints
+        self.revision = revision
+
+    def endpoint(self, name: str) -> LiveEndpoint:
+        """The live endpoint of this name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = self.endpoints.get(name)
+        if found is None:
+            hint = "GET / lists the endpoints." if self.endpoints else "`fairlead deploy MODEL:VERSION` makes one."
+            raise NotFound(f"There is no endpoint {name[:64]!r}.", hint=hint)
+        return found
 
     async def predict(self, endpoint: str, rows: Sequence[Row], *, key: str | None = None) -> list[Answer]:
-        """Answer rows, in order. Raises NotFound, Overloaded, PredictionFailed."""
-        ...
+        """Answer rows, in order.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            Overloaded: There is too much work, or the deadline passed.
+            PredictionFailed: The model failed.
+        """
+        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+
+        def done(found: list[Answer] | FairleadError) -> None:
+            if future.done():
+                return
+            if isinstance(found, FairleadError):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
+
+        self.submit(self.endpoint(endpoint), rows, done, time.perf_counter(), key)
+        return await future
+
+    def submit(
+        self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, key: str | None = None
+    ) -> None:
+        """Answer rows, and tell `done`.
+
+        Args:
+            live: The endpoint.
+            rows: At least one, as its reader made them.
+            done: Is called once, from the event loop.
+            received: When the request was whole, by `time.perf_counter`.
+            key: What the caller is assigned by.
+        """
+        member = (live, rows, received, key, done)
+        if len(rows) <= live.inline_rows:
+            if not self._pending:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._pending.append(member)
+        else:
+            self._start(self._answer_elsewhere(member))
+
+    def refuse(self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None = None) -> None:
+        """Record a request that was refused before it reached the model."""
+        self.failed += 1
+        self._record(live, [self._refusal(live, error, received, key, None)])
+
+    async def close(self) -> None:
+        """Wait for what is being answered elsewhere, and let go of the thread."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        first = pending[0][0]
+        if len(pending) <= _MAX_BATCH and all(member[0] is first for member in pending):
+            self._answer(first, pending)
+            return
+        groups: dict[int, list[_Member]] = {}
+        for member in pending:
+            groups.setdefault(id(member[0]), []).append(member)
+        for group in groups.values():
+            for start in range(0, len(group), _MAX_BATCH):
+                self._answer(group[0][0], group[start : start + _MAX_BATCH])
+
+    def _answer(self, live: LiveEndpoint, members: list[_Member]) -> None:
+        """Run the model here; if it fails for many members, once for each, so that only the guilty one is told."""
+        assert isinstance(live.predictor, Predictor)
+        rows = members[0][1] if len(members) == 1 else [row for member in members for row in member[1]]
+        try:
+            outcomes = live.predictor.answer(rows)
+        except PredictionFailed as err:
+            if len(members) == 1:
+                self._fail(members[0], err)
+                return
+            for member in members:
+                self._answer(live, [member])
+            return
+        self._finish(live, members, outcomes)
+
+    async def _answer_elsewhere(self, member: _Member) -> None:
+        live, rows, *_ = member
+        try:
+            async with asyncio.timeout(self._deadline):
+                if isinstance(live.predictor, Predictor):
+                    loop = asyncio.get_running_loop()
+                    outcomes = await loop.run_in_executor(self._thread, live.predictor.answer, rows)
+                else:
+                    outcomes = await live.predictor.answer(rows)
+        except TimeoutError:
+            error = DeadlineExceeded(f"The model did not answer within {self._deadline:g} s.", retry_after=1)
+            self._fail(member, error)
+        except FairleadError as err:
+            self._fail(member, err)
+        else:
+            self._finish(live, [member], outcomes)
+
+    def _finish(self, live: LiveEndpoint, members: list[_Member], outcomes: Sequence[Outcome]) -> None:
+        """Record, then tell: an answer that was sent is in the log."""
+        now, clock = time.time(), time.perf_counter()
+        answers, predictions = [], []
+        name, variant, model, labels = live.name, live.variant, live.model, live.labels
+        position = 0
+        for _, rows, received, key, _ in members:
+            latency = clock - received
+            for row in rows:
+                prediction, probabilities, flags = (
+                    (one := outcomes[position]).prediction,
+                    one.probabilities,
+                    one.flags,
+                )
+                position += 1
+                identity = f"{self._prefix}-{next(self._counter):x}"
+                shown = dict(zip(labels, probabilities, strict=True)) if probabilities else None
+                answers.append(Answer(prediction, identity, model, shown, flags))
+                predictions.append(
+                    Prediction(
+                        identity, now, name, model, variant, key, "ok", latency, row, prediction, probabilities, flags
+                    )
+                )
+        self._record(live, predictions)
+        self.answered += position
+        if len(members) == 1:
+            members[0][4](answers)
+            return
+        start = 0
+        for _, rows, _, _, done in members:
+            done(answers[start : start + len(rows)])
+            start += len(rows)
+
+    def _fail(self, member: _Member, error: FairleadError) -> None:
+        live, rows, received, key, done = member
+        self.failed += len(rows)
+        self._record(live, [self._refusal(live, error, received, key, row) for row in rows])
+        done(error)
+
+    def _refusal(
+        self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None, row: Row | None
+    ) -> Prediction:
+        identity = f"{self._prefix}-{next(self._counter):x}"
+        latency = time.perf_counter() - received
+        return Prediction(
+            identity, time.time(), live.name, live.model, live.variant, key, error.code, latency, row, None, None, ()
+        )
+
+    def _record(self, live: LiveEndpoint, predictions: list[Prediction]) -> None:
+        if self._log is not None:
+            self._log.append(live.columns, predictions)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def label_text(label: Value) -> str:
+    """A class as a key of `probabilities`: text as it is, the rest as JSON writes it."""
+    return label if isinstance(label, str) else msgspec.json.encode(label).decode()

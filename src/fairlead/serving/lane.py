@@ -1,0 +1,460 @@
+"""The fast lane: HTTP/1.1 on a socket, from bytes to `Request` and from an answer back to bytes.
+
+llhttp (through httptools) does the parsing; this module owns what a parser cannot know: deadlines, limits, the order of
+answers, keep-alive, and draining. It knows no endpoint and no model. A request goes to the handler of its exact target, or
+to the fallback, and the handler answers by `Connection.respond`, now or later.
+
+```
+            first byte         end of header        end of body            answered
+   idle ───────────────▶ header ──────────▶ body ──────────▶ answering ──────────────▶ idle
+ idle_timeout        header_timeout    body_timeout     (the room's deadline)
+```
+
+A connection's deadline is one number, looked at by one sweep of all connections: a request costs no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+import msgspec
+
+from fairlead.errors import FairleadError, InvalidInput, TooLarge
+from fairlead.serving import problems
+
+__all__ = ["Connection", "Handler", "Lane", "Limits", "Request"]
+
+_NEVER = float("inf")
+_SWEEP_SECONDS = 0.25
+_LINGER_SECONDS = 2.0
+_MAX_URL = 8 * 1024
+_MAX_HEADER = 32 * 1024
+_MAX_WAITING = 64
+_PHRASES = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How long a client may take and how much it may send. Seconds and bytes."""
+
+    max_body: int = 16 * 2**20
+    header_timeout: float = 10.0
+    body_timeout: float = 30.0
+    idle_timeout: float = 75.0
+    write_timeout: float = 30.0
+
+
+class Request:
+    """One HTTP request, whole."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "received", "url", "version")
+
+    def __init__(  # noqa: PLR0913 - the seven facts of a request, made in one place
+        self,
+        method: bytes,
+        url: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        keep_alive: bool,
+        version: str,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.version = version
+        self.received = time.perf_counter()
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the first header of this lower-case name."""
+        for found, value in self.headers:
+            if len(found) == len(name) and found.lower() == name:
+                return value
+        return None
+
+
+Handler = Callable[["Connection", Request], None]
+"""Answers a request by `connection.respond(request, …)`, now or later."""
+
+
+class Lane:
+    """What all connections of one process share.
+
+    Args:
+        limits: Deadlines and sizes.
+        fallback: Answers what no route does.
+    """
+
+    def __init__(self, limits: Limits, fallback: Handler) -> None:
+        self.limits = limits
+        self.fallback = fallback
+        self.routes: dict[bytes, Handler] = {}
+        """Exact request targets, without a query, of `POST` requests."""
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.now = time.monotonic()
+        """A clock that is read four times a second; good enough for deadlines of seconds."""
+        self.date = b""
+
+    def connection(self) -> Connection:
+        """A protocol for one more connection."""
+        return Connection(self)
+
+    async def sweep(self) -> None:
+        """Close what has passed its deadline; runs until cancelled."""
+        while True:
+            self.tick()
+            for connection in tuple(self.connections):
+                connection.check_deadline()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    def tick(self) -> None:
+        """Read the clocks."""
+        self.now = time.monotonic()
+        self.date = formatdate(usegmt=True).encode()
+
+    async def drain(self, seconds: float) -> None:
+        """Let requests in flight finish, close idle connections at once, and the rest after `seconds`."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+        end = time.monotonic() + seconds
+        while self.connections and time.monotonic() < end:  # noqa: ASYNC110 - connections end by themselves, one by one
+            await asyncio.sleep(0.02)
+        for connection in tuple(self.connections):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; also the parser's callbacks (`on_…`)."""
+
+    __slots__ = (
+        "_body",
+        "_body_size",
+        "_current",
+        "_deadline",
+        "_discarding",
+        "_header_size",
+        "_headers",
+        "_in_header",
+        "_lane",
+        "_parser",
+        "_transport",
+        "_url",
+        "_waiting",
+        "_write_deadline",
+        "on_lost",
+        "writable",
+    )
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._current: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._deadline = lane.now + lane.limits.header_timeout
+        self._write_deadline = _NEVER
+        self._discarding = False
+        self._in_header = False
+        self._reset()
+        self.writable: asyncio.Event | None = None
+        self.on_lost: Callable[[], None] | None = None
+
+    # -- the socket ------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._lane.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget everything; who still answers is told by `on_lost`."""
+        self._lane.connections.discard(self)
+        self._waiting.clear()
+        self._discarding = True
+        if self.on_lost is not None:
+            self.on_lost()
+        if self.writable is not None:
+            self.writable.set()
+
+    def eof_received(self) -> bool:
+        """Keep the connection half open where an answer is still due."""
+        return self._current is not None and not self._discarding
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; it calls `on_…`."""
+        if self._discarding:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as err:
+            self._ignore_upgrade(data[err.args[0] :])
+        except httptools.HttpParserCallbackError as err:
+            self._refuse_callback(err)
+        except httptools.HttpParserError:
+            self.refuse(InvalidInput("This is not HTTP/1.1."), 400)
+        else:
+            if self._in_header:
+                self._header_size += len(data)
+                if self._header_size > _MAX_HEADER:
+                    self.refuse(TooLarge(f"The header is larger than {_MAX_HEADER} bytes."), 431)
+
+    def pause_writing(self) -> None:
+        """Stop reading while the client does not read: its answers must not pile up here."""
+        self._write_deadline = self._lane.now + self._lane.limits.write_timeout
+        self._transport.pause_reading()
+        if self.writable is not None:
+            self.writable.clear()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._write_deadline = _NEVER
+        self._resume_reading()
+        if self.writable is not None:
+            self.writable.set()
+
+    # -- the parser ------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        self._in_header = True
+        self._deadline = self._lane.now + self._lane.limits.header_timeout
+
+    def on_url(self, url: bytes) -> None:
+        """The target, or a part of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._header_size += len(name) + len(value)
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Refuse what is too large before it is sent."""
+        self._in_header = False
+        self._deadline = self._lane.now + self._lane.limits.body_timeout
+        if self._header_size > _MAX_HEADER or len(self._url) > _MAX_URL:
+            raise _Refused(TooLarge(f"The header is larger than {_MAX_HEADER} bytes."), 431)
+        for name, value in self._headers:
+            low = name.lower()
+            if low == b"content-length" and int(value) > self._lane.limits.max_body:
+                raise _Refused(self._too_large(), 413)
+            if low == b"expect" and value.lower() == b"100-continue" and self._current is None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._body_size += len(body)
+        if self._body_size > self._lane.limits.max_body:
+            raise _Refused(self._too_large(), 413)
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole: answer it, or let it wait for the one before it."""
+        if self._parser.should_upgrade():
+            return
+        parts = self._body
+        request = Request(
+            self._parser.get_method(),
+            self._url,
+            self._headers,
+            parts[0] if len(parts) == 1 else b"".join(parts),
+            keep_alive=self._parser.should_keep_alive(),
+            version=self._parser.get_http_version(),
+        )
+        self._reset()
+        self._deadline = _NEVER
+        if self._current is None:
+            self._begin(request)
+            return
+        self._waiting.append(request)
+        if len(self._waiting) >= _MAX_WAITING:
+            self._transport.pause_reading()
+
+    # -- answering -------------------------------------------------------------------------------------------------
+
+    def respond(
+        self,
+        request: Request,
+        status: int,
+        body: bytes,
+        content_type: bytes = b"application/json",
+        headers: bytes = b"",
+    ) -> None:
+        """Send a whole answer.
+
+        Args:
+            request: What is answered; nothing is sent if the connection has gone meanwhile.
+            status: The HTTP status.
+            body: All of it; not sent for HEAD.
+            content_type: Of the body.
+            headers: Further header lines, each ended by CRLF.
+        """
+        if request is not self._current or self._discarding:
+            return
+        keep = request.keep_alive and not self._lane.draining
+        self._transport.write(
+            b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b%b\r\n%b"
+            % (
+                _PHRASES[status],
+                self._lane.date,
+                content_type,
+                len(body),
+                headers,
+                b"" if keep else b"connection: close\r\n",
+                b"" if request.method == b"HEAD" else body,
+            )
+        )
+        self.finish(request, keep=keep)
+
+    def respond_error(
+        self, request: Request, error: FairleadError, status: int | None = None, headers: bytes = b""
+    ) -> None:
+        """Send an error as problem details."""
+        retry = error.values.get("retry_after")
+        if retry is not None:
+            headers += b"retry-after: %d\r\n" % max(1, round(cast("float", retry)))
+        code = status or problems.status_of(error)
+        self.respond(request, code, problems.problem_bytes(error, code), problems.CONTENT_TYPE.encode(), headers)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of an answer that is written in pieces; end it by `finish`."""
+        if not self._discarding:
+            self._transport.write(data)
+
+    def finish(self, request: Request, *, keep: bool) -> None:
+        """The answer is sent: close, or go on with the next request."""
+        if request is not self._current:
+            return
+        self._current = None
+        self.on_lost = None
+        if not keep:
+            self._discarding = True
+            self._transport.close()
+            return
+        self._deadline = self._lane.now + self._lane.limits.idle_timeout
+        if self._waiting:
+            self._begin(self._waiting.popleft())
+            self._resume_reading()
+
+    def refuse(self, error: FairleadError, status: int) -> None:
+        """Answer what is not even a request, and close without cutting the answer off."""
+        if self._discarding:
+            return
+        if self._current is None:
+            body = problems.problem_bytes(error, status)
+            self._transport.write(
+                b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (_PHRASES[status], self._lane.date, problems.CONTENT_TYPE.encode(), len(body), body)
+            )
+        self._linger()
+
+    def check_deadline(self) -> None:
+        """Close what is late: with 408 where a request was begun, silently where none was."""
+        now = self._lane.now
+        if now > self._write_deadline:
+            self.abort()
+        elif now > self._deadline:
+            if self._discarding or not (self._in_header or self._url):
+                self._transport.close()
+                self._deadline = now + _LINGER_SECONDS
+            else:
+                self.refuse(InvalidInput("The request did not arrive in time.", hint="Send it faster."), 408)
+
+    def close_if_idle(self) -> None:
+        """Close between requests."""
+        if self._current is None and not self._waiting and not self._in_header and not self._url:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._discarding = True
+        self._transport.abort()
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address."""
+        found = self._transport.get_extra_info("peername")
+        return (found[0], found[1]) if found else None
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """The address the client connected to."""
+        found = self._transport.get_extra_info("sockname")
+        return (found[0], found[1]) if found else None
+
+    def date(self) -> bytes:
+        """Now, as a header's value."""
+        return self._lane.date
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service is about to stop."""
+        return self._lane.draining
+
+    def _begin(self, request: Request) -> None:
+        self._current = request
+        handler = self._lane.routes.get(request.url) if request.method == b"POST" else None
+        (handler or self._lane.fallback)(self, request)
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._header_size = 0
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    def _too_large(self) -> TooLarge:
+        limit = self._lane.limits.max_body
+        return TooLarge(
+            f"The body is larger than {limit} bytes.", hint="Send the rows in several requests.", limit=limit
+        )
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Answer as HTTP/1.1 who offers another protocol (RFC 9110, 7.8), as Java's client does with every request.
+
+        llhttp stops after such a header and leaves the body unread, so the request is read again without the offer.
+        """
+        method = self._parser.get_method()
+        offer = (b"connection", b"upgrade", b"http2-settings")
+        kept = b"".join(b"%b: %b\r\n" % pair for pair in self._headers if pair[0].lower() not in offer)
+        again = b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, self._url, kept, rest)
+        self._reset()
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(again)
+
+    def _refuse_callback(self, err: httptools.HttpParserCallbackError) -> None:
+        cause = err.__context__
+        if isinstance(cause, _Refused):
+            self.refuse(cause.error, cause.status)
+        else:
+            self.refuse(InvalidInput("The header cannot be read."), 400)
+
+    def _resume_reading(self) -> None:
+        if not self._transport.is_closing() and self._write_deadline == _NEVER:
+            self._transport.resume_reading()
+
+    def _linger(self) -> None:
+        """Stop talking, but read on for a while: closing a socket with unread data destroys the answer on its way."""
+        self._discarding = True
+        self._deadline = self._lane.now + _LINGER_SECONDS
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+
+class _Refused(Exception):  # noqa: N818 - not an error but how a parser's callback stops the parser
+    """Stops the parser; carries what the client is told."""
+
+    def __init__(self, error: FairleadError, status: int) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.status = status
