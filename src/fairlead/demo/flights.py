@@ -83,4 +83,7 @@ def flights() -> pd.DataFrame:
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of `table` as JSON objects of `COLUMNS`: plain Python numbers and texts, `None` where an entry is missing."""
     frame = table[list(COLUMNS)].astype(object)
-    return [dict(zip(COLUMNS, row, strict=True)) for row in frame.where(frame.notna(), None).itertuples(index=False, name=None)]
+    return [
+        dict(zip(COLUMNS, row, strict=True))
+        for row in frame.where(frame.notna(), None).itertuples(index=False, name=None)
+    ]
