@@ -71,7 +71,7 @@ def flights() -> pd.DataFrame:
     raw = raw[raw["arr_delay"].notna()].reset_index(drop=True)
     days = pd.to_datetime(raw[["year", "month", "day"]])
     raw["departure"] = days + pd.to_timedelta(raw["hour"] * 60 + raw["minute"], unit="min")
-    raw["weekday"] = days.dt.dayofweek + 1
+    raw["weekday"] = days.dt.isocalendar().day
     raw[TARGET] = (raw["arr_delay"] >= LATE_MINUTES).map({True: "late", False: "on time"})
     joined = raw.merge(
         weather.drop_duplicates(["origin", "time_hour"]), on=["origin", "time_hour"], how="left", validate="m:1"
