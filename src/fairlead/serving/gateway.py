@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import msgspec
+from loguru import logger
 
 from fairlead.bundle.manifest import Road, Samples
 from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, PredictionFailed
@@ -131,9 +132,13 @@ class Gateway:
         """
         found = self.endpoints.get(name)
         if found is None:
-            hint = "GET / lists the endpoints." if self.endpoints else "`fairlead deploy MODEL:VERSION` makes one."
-            raise NotFound(f"There is no endpoint {name[:64]!r}.", hint=hint)
+            raise self.unknown(name)
         return found
+
+    def unknown(self, name: str) -> NotFound:
+        """What to tell a caller who asked for an endpoint that does not exist."""
+        hint = "GET / lists the endpoints." if self.endpoints else "`fairlead deploy MODEL:VERSION` makes one."
+        return NotFound(f"There is no endpoint {name[:64]!r}.", hint=hint)
 
     async def predict(self, endpoint: str, rows: Sequence[Row], *, key: str | None = None) -> list[Answer]:
         """Answer rows, in order.
@@ -212,6 +217,11 @@ class Gateway:
                 return
             for member in members:
                 self._answer(live, [member])
+            return
+        except Exception:  # noqa: BLE001 - a bug of ours must not leave callers without an answer
+            logger.exception("Answering at {endpoint} failed.", endpoint=live.name)
+            for member in members:
+                self._fail(member, PredictionFailed("The model could not answer."))
             return
         self._finish(live, members, outcomes)
 

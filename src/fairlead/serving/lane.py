@@ -201,12 +201,12 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserCallbackError as err:
             self._refuse_callback(err)
         except httptools.HttpParserError:
-            self.refuse(InvalidInput("This is not HTTP/1.1."), 400)
+            self.refuse(InvalidInput("This is not HTTP/1.1."))
         else:
             if self._in_header:
                 self._header_size += len(data)
                 if self._header_size > _MAX_HEADER:
-                    self.refuse(TooLarge(f"The header is larger than {_MAX_HEADER} bytes."), 431)
+                    self.refuse(_header_too_large())
 
     def pause_writing(self) -> None:
         """Stop reading while the client does not read: its answers must not pile up here."""
@@ -243,11 +243,11 @@ class Connection(asyncio.Protocol):
         self._in_header = False
         self._deadline = self._lane.now + self._lane.limits.body_timeout
         if self._header_size > _MAX_HEADER or len(self._url) > _MAX_URL:
-            raise _Refused(TooLarge(f"The header is larger than {_MAX_HEADER} bytes."), 431)
+            raise _Refused(_header_too_large())
         for name, value in self._headers:
             low = name.lower()
             if low == b"content-length" and int(value) > self._lane.limits.max_body:
-                raise _Refused(self._too_large(), 413)
+                raise _Refused(self._too_large())
             if low == b"expect" and value.lower() == b"100-continue" and self._current is None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
         """A part of the body."""
         self._body_size += len(body)
         if self._body_size > self._lane.limits.max_body:
-            raise _Refused(self._too_large(), 413)
+            raise _Refused(self._too_large())
         self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -316,15 +316,14 @@ class Connection(asyncio.Protocol):
         )
         self.finish(request, keep=keep)
 
-    def respond_error(
-        self, request: Request, error: FairleadError, status: int | None = None, headers: bytes = b""
-    ) -> None:
+    def respond_error(self, request: Request, error: FairleadError) -> None:
         """Send an error as problem details."""
-        retry = error.values.get("retry_after")
-        if retry is not None:
-            headers += b"retry-after: %d\r\n" % max(1, round(cast("float", retry)))
-        code = status or problems.status_of(error)
-        self.respond(request, code, problems.problem_bytes(error, code), problems.CONTENT_TYPE.encode(), headers)
+        status, body, headers = problems.status_of(error), problems.problem_bytes(error), b""
+        if (retry := error.values.get("retry_after")) is not None:
+            headers = b"retry-after: %d\r\n" % max(1, round(cast("float", retry)))
+        elif (allow := error.values.get("allow")) is not None:
+            headers = b"allow: %b\r\n" % str(allow).encode()
+        self.respond(request, status, body, problems.CONTENT_TYPE.encode(), headers)
 
     def write(self, data: bytes) -> None:
         """Send a part of an answer that is written in pieces; end it by `finish`."""
@@ -346,12 +345,12 @@ class Connection(asyncio.Protocol):
             self._begin(self._waiting.popleft())
             self._resume_reading()
 
-    def refuse(self, error: FairleadError, status: int) -> None:
+    def refuse(self, error: FairleadError) -> None:
         """Answer what is not even a request, and close without cutting the answer off."""
         if self._discarding:
             return
         if self._current is None:
-            body = problems.problem_bytes(error, status)
+            status, body = problems.status_of(error), problems.problem_bytes(error)
             self._transport.write(
                 b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
                 % (_PHRASES[status], self._lane.date, problems.CONTENT_TYPE.encode(), len(body), body)
@@ -368,7 +367,7 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
                 self._deadline = now + _LINGER_SECONDS
             else:
-                self.refuse(InvalidInput("The request did not arrive in time.", hint="Send it faster."), 408)
+                self.refuse(problems.RequestTimeout("The request did not arrive in time.", hint="Send it faster."))
 
     def close_if_idle(self) -> None:
         """Close between requests."""
@@ -392,9 +391,15 @@ class Connection(asyncio.Protocol):
         found = self._transport.get_extra_info("sockname")
         return (found[0], found[1]) if found else None
 
+    @property
     def date(self) -> bytes:
         """Now, as a header's value."""
         return self._lane.date
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether the client reads more slowly than it is answered."""
+        return self._write_deadline != _NEVER
 
     @property
     def draining(self) -> bool:
@@ -435,9 +440,9 @@ class Connection(asyncio.Protocol):
     def _refuse_callback(self, err: httptools.HttpParserCallbackError) -> None:
         cause = err.__context__
         if isinstance(cause, _Refused):
-            self.refuse(cause.error, cause.status)
+            self.refuse(cause.error)
         else:
-            self.refuse(InvalidInput("The header cannot be read."), 400)
+            self.refuse(InvalidInput("The header cannot be read."))
 
     def _resume_reading(self) -> None:
         if not self._transport.is_closing() and self._write_deadline == _NEVER:
@@ -454,7 +459,10 @@ class Connection(asyncio.Protocol):
 class _Refused(Exception):  # noqa: N818 - not an error but how a parser's callback stops the parser
     """Stops the parser; carries what the client is told."""
 
-    def __init__(self, error: FairleadError, status: int) -> None:
+    def __init__(self, error: FairleadError) -> None:
         super().__init__(error.detail)
         self.error = error
-        self.status = status
+
+
+def _header_too_large() -> problems.HeaderTooLarge:
+    return problems.HeaderTooLarge(f"The header is larger than {_MAX_HEADER} bytes.", limit=_MAX_HEADER)

@@ -10,15 +10,50 @@ import msgspec
 from fairlead import errors
 from fairlead.errors import FairleadError
 
-__all__ = ["CONTENT_TYPE", "STATUS", "problem", "problem_bytes", "status_of", "unexpected"]
+__all__ = [
+    "CONTENT_TYPE",
+    "STATUS",
+    "HeaderTooLarge",
+    "MethodNotAllowed",
+    "RequestTimeout",
+    "UnsupportedMediaType",
+    "problem",
+    "problem_bytes",
+    "status_of",
+    "unexpected",
+]
 
 CONTENT_TYPE = "application/problem+json"
+
+
+class MethodNotAllowed(errors.InvalidInput):
+    """This address does not answer to this method.
+
+    `values` holds `allow`, the methods it answers to.
+    """
+
+
+class RequestTimeout(errors.InvalidInput):
+    """The request did not arrive in time."""
+
+
+class UnsupportedMediaType(errors.InvalidInput):
+    """The body is of a type that this address does not read."""
+
+
+class HeaderTooLarge(errors.TooLarge):
+    """The request's header is larger than the limit."""
+
 
 STATUS: dict[type[FairleadError], int] = {
     FairleadError: 500,
     errors.InvalidInput: 400,
     errors.SchemaMismatch: 422,
     errors.TooLarge: 413,
+    MethodNotAllowed: 405,
+    RequestTimeout: 408,
+    UnsupportedMediaType: 415,
+    HeaderTooLarge: 431,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Unauthenticated: 401,
