@@ -208,7 +208,9 @@ def _from_flags(flags: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _value(key: str, value: Any, folder: Path, source: str, *, shown: str = "", strict: bool = False) -> Any:
+def _value(  # noqa: PLR0913 - one setting, and all that a message about it says
+    key: str, value: Any, folder: Path, source: str, *, shown: str = "", strict: bool = False
+) -> Any:
     """The setting's value, checked; relative paths begin at `folder`."""
     shown = shown or key
     field = _FIELDS.get(key)

@@ -1,0 +1,1 @@
+"""A model sealed as a folder."""

@@ -71,10 +71,10 @@ def exit_code(kind: type[FairleadError]) -> int:
 class _Verbs(click.Group):
     """A group that imports a verb's module when the verb is run."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in VERBS:
             return None
         found = import_module(f"fairlead.cli.{cmd_name}").command
@@ -93,7 +93,7 @@ class _Verbs(click.Group):
             )
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
@@ -146,7 +146,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _debug() -> None:
     if os.environ.get("FAIRLEAD_DEBUG", "") not in {"", "0"}:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type] # called only while an error is handled
+        sys.excepthook(*sys.exc_info())
 
 
 def _report(detail: str, hint: str) -> None:

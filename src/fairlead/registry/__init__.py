@@ -1,0 +1,1 @@
+"""Versions, aliases, audit: what exists and who changed it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -104,7 +105,7 @@ class Alias(msgspec.Struct, frozen=True):
     former: int | None
 
 
-def publish(
+def publish(  # noqa: PLR0913 - a version's facts, each by its name
     database: Database,
     *,
     model: str,
@@ -156,9 +157,8 @@ def publish(
 def list_models(database: Database) -> list[Model]:
     """All models, by name."""
     with database.read() as connection:
-        latest = dict(
-            _pairs(connection, sa.select(versions.c.model, sa.func.max(versions.c.number)).group_by(versions.c.model))
-        )
+        newest = sa.select(versions.c.model, sa.func.max(versions.c.number)).group_by(versions.c.model)
+        latest = {row[0]: int(row[1]) for row in connection.execute(newest)}
         pointing = connection.execute(sa.select(aliases).order_by(aliases.c.alias)).all()
         return [
             Model(row.name, row.created, latest[row.name], {a.alias: a.number for a in pointing if a.model == row.name})
@@ -296,12 +296,8 @@ def _not_found(detail: str, wanted: str, known: Iterable[str], prefix: str) -> N
     return NotFound(detail, hint=hint, wanted=wanted)
 
 
-def _column(connection: sa.Connection, query: sa.Select[tuple[str]]) -> list[str]:
-    return list(connection.execute(query).scalars())
-
-
-def _pairs(connection: sa.Connection, query: sa.Select[tuple[str, int]]) -> list[tuple[str, int]]:
-    return [(row[0], row[1]) for row in connection.execute(query)]
+def _column(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:
+    return [str(entry) for entry in connection.execute(query).scalars()]
 
 
 def _row(version: Version) -> dict[str, object]:

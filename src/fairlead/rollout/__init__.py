@@ -1,0 +1,1 @@
+"""How what an endpoint serves is changed."""

@@ -1,0 +1,1 @@
+"""Who gets which answer: the routing table and where it rests."""

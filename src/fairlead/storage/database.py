@@ -78,7 +78,7 @@ class Database(msgspec.Struct, frozen=True):
             StorageError: The database cannot be written, or another process held it for longer than 5 s.
         """
         with self._translated(), self.engine.connect() as connection:
-            connection = connection.execution_options(**{_WRITES: True})
+            connection.execution_options(**{_WRITES: True})  # it changes the connection in place
             with connection.begin():
                 yield connection
 
