@@ -74,5 +74,7 @@ def check_endpoint(name: str) -> str:
     """
     check_name(name, "endpoint")
     if name in RESERVED:
-        raise BadReference(f"{name!r} cannot be an endpoint: it is a path of the service itself.", hint="Choose another.")
+        raise BadReference(
+            f"{name!r} cannot be an endpoint: it is a path of the service itself.", hint="Choose another."
+        )
     return name
