@@ -30,6 +30,7 @@ __all__ = [
     "list_models",
     "list_versions",
     "move_alias",
+    "plan_alias",
     "publish",
     "remove_alias",
     "resolve",
@@ -218,24 +219,25 @@ def set_alias(database: Database, model: str, alias: str, ref: ModelRef | str, *
     """Let an alias of `model` point at a version of the same model; pointing it where it points already changes nothing.
 
     Raises:
-        BadReference: A name is none, or an alias would look like a number.
-        InvalidInput: `ref` is a version of another model.
+        BadReference: A name is none.
+        InvalidInput: `ref` is a version of another model, or the alias would read as a number.
         NotFound: There is no such version.
     """
     with database.write() as connection:
-        version = resolve_in(connection, ref)
-        if version.model != model:
-            raise InvalidInput(
-                f"An alias of {model!r} cannot point at {version.ref}.", hint="Name a version of the same model."
-            )
-        return move_alias(connection, version, alias, actor)
+        return move_alias(connection, _of_model(connection, model, ref), alias, actor)
+
+
+def plan_alias(database: Database, model: str, alias: str, ref: ModelRef | str) -> Alias:
+    """What `set_alias` would do; nothing is changed. Raises what it would raise."""
+    _check_alias(alias)
+    with database.read() as connection:
+        version = _of_model(connection, model, ref)
+        return Alias(model, alias, version.number, _pointed_at(connection, model, alias))
 
 
 def move_alias(connection: sa.Connection, version: Version, alias: str, actor: str) -> Alias:
     """As `set_alias`, inside a transaction, with its audit entry."""
-    check_name(alias, "alias")
-    if alias.isdigit():
-        raise InvalidInput(f"{alias!r} cannot be an alias: it reads as a version's number.", hint="Use a word.")
+    _check_alias(alias)
     former = _pointed_at(connection, version.model, alias)
     if former == version.number:
         return Alias(version.model, alias, version.number, former)
@@ -263,6 +265,21 @@ def remove_alias(database: Database, model: str, alias: str, *, actor: str) -> A
         connection.execute(sa.delete(aliases).where(aliases.c.model == model, aliases.c.alias == alias))
         append_entry(connection, actor, "unaliased", f"{model}:{alias}", {"former": former.ref})
     return Alias(model, alias, None, former.number)
+
+
+def _check_alias(alias: str) -> None:
+    check_name(alias, "alias")
+    if alias.isdigit():
+        raise InvalidInput(f"{alias!r} cannot be an alias: it reads as a version's number.", hint="Use a word.")
+
+
+def _of_model(connection: sa.Connection, model: str, ref: ModelRef | str) -> Version:
+    version = resolve_in(connection, ref)
+    if version.model != model:
+        raise InvalidInput(
+            f"An alias of {model!r} cannot point at {version.ref}.", hint="Name a version of the same model."
+        )
+    return version
 
 
 def _next_number(connection: sa.Connection, model: str, now: float) -> int:

@@ -1,0 +1,139 @@
+"""The plainest way to change what an endpoint serves: all of its traffic, at once.
+
+The bundle is read through before anything moves: a corrupt one is refused and what is live goes on. The routing table, the
+alias `champion` and their audit entries then change in one transaction.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+import msgspec
+
+from fairlead.bundle.store import check_bundle
+from fairlead.errors import NotFound
+from fairlead.refs import ModelRef
+from fairlead.registry.audit import append_entry
+from fairlead.registry.registry import Version, move_alias, resolve, resolve_in
+from fairlead.routing.store import read_table, write_table
+from fairlead.routing.table import Endpoint, RoutingTable, Variant, check_endpoint
+from fairlead.schema import Value
+from fairlead.storage.blobs import Blobs
+from fairlead.storage.database import Database
+
+__all__ = ["CHAMPION", "STABLE", "Deployment", "deploy", "retire"]
+
+CHAMPION = "champion"
+"""The alias of the version that was deployed last."""
+
+STABLE = "stable"
+"""The variant that answers where no rollout is in progress."""
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """What became of an endpoint.
+
+    Attributes:
+        endpoint: Its name.
+        model: The version that answers from now on, "flights:3"; `None` where the endpoint was retired.
+        former: The versions that answered before; empty where the endpoint is new.
+        changed: Whether anything is different; `False` where all was so already.
+        table: What is served now; in a dry run, what would be.
+    """
+
+    endpoint: str
+    model: str | None
+    former: tuple[str, ...]
+    changed: bool
+    table: RoutingTable
+
+
+def deploy(  # noqa: PLR0913 - where, what, who, and whether at all
+    database: Database,
+    blobs: Blobs,
+    ref: ModelRef | str,
+    endpoint: str | None = None,
+    *,
+    actor: str,
+    dry_run: bool = False,
+) -> Deployment:
+    """Let an endpoint answer with a version.
+
+    Args:
+        database: Where versions and the routing table are.
+        blobs: Where bundles are.
+        ref: The version; a model alone means its newest.
+        endpoint: The endpoint, made where it is missing; the model's name where it is `None`.
+        actor: Who deploys.
+        dry_run: Check everything and change nothing.
+
+    Raises:
+        BadReference: `ref` is none, or no endpoint may have the name.
+        NotFound: There is no such version.
+        BundleError: The bundle is not complete.
+        DigestMismatch: The bundle is corrupt.
+        Conflict: Somebody else changed what is served at the same time.
+        StorageError: The database cannot be written, or the blobs cannot be read; nothing is changed.
+    """
+    version = resolve(database, ref)
+    name = check_endpoint(version.model if endpoint is None else endpoint)
+    problems = check_bundle(version.digest, blobs)
+    if problems:
+        raise problems[0]
+    if dry_run:
+        with database.read() as connection:
+            return _planned(read_table(connection), name, version)
+    with database.write() as connection:
+        found = read_table(connection)
+        deployment = _planned(found, name, resolve_in(connection, ModelRef(version.model, number=version.number)))
+        if deployment.changed:
+            write_table(connection, deployment.table, found.revision)
+            former = ", ".join(deployment.former) or None
+            detail: dict[str, Value] = {"version": version.ref, "former": former, "revision": deployment.table.revision}
+            append_entry(connection, actor, "deployed", name, detail)
+        move_alias(connection, version, CHAMPION, actor)
+    return deployment
+
+
+def retire(database: Database, endpoint: str, *, actor: str, dry_run: bool = False) -> Deployment:
+    """Take an endpoint away; versions and aliases stay.
+
+    Raises:
+        NotFound: There is no such endpoint.
+        Conflict: Somebody else changed what is served at the same time.
+        StorageError: The database cannot be written; nothing is changed.
+    """
+    with database.read() if dry_run else database.write() as connection:
+        found = read_table(connection)
+        live = _require(found, endpoint)
+        others = tuple(other for other in found.endpoints if other.name != endpoint)
+        table = RoutingTable(found.revision + 1, others)
+        former = _models(live)
+        if not dry_run:
+            write_table(connection, table, found.revision)
+            detail: dict[str, Value] = {"former": ", ".join(former), "revision": table.revision}
+            append_entry(connection, actor, "retired", endpoint, detail)
+    return Deployment(endpoint, None, former, changed=True, table=table)
+
+
+def _planned(table: RoutingTable, name: str, version: Version) -> Deployment:
+    """The deployment that leaves `version` alone on the endpoint. Pure."""
+    live = table.endpoint(name)
+    wanted = Endpoint(name, (Variant(STABLE, version.ref, version.digest),))
+    former = _models(live) if live else ()
+    if live == wanted:
+        return Deployment(name, version.ref, former, changed=False, table=table)
+    return Deployment(name, version.ref, former, changed=True, table=table.with_endpoint(wanted))
+
+
+def _models(endpoint: Endpoint) -> tuple[str, ...]:
+    return tuple(variant.model for variant in endpoint.variants)
+
+
+def _require(table: RoutingTable, name: str) -> Endpoint:
+    live = table.endpoint(name)
+    if live is None:
+        close = difflib.get_close_matches(name, [endpoint.name for endpoint in table.endpoints], n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else "`fairlead status` lists them."
+        raise NotFound(f"There is no endpoint {name!r}.", hint=hint, endpoint=name)
+    return live
