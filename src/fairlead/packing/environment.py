@@ -1,4 +1,4 @@
-"""Where and with what a model was packed, so that the original can be opened again and the work be traced.
+"""Where and with what a model was packed, so that the original can be opened and asked again and the work be traced.
 
 Reads only: interpreter, platform, installed distributions, the working folder's git commit. Nothing of the environment's
 variables is kept; they hold secrets.
@@ -11,7 +11,7 @@ import pickle
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Environment(msgspec.Struct, frozen=True):
         machine: The processor, "x86_64".
         needed: The distributions that the original cannot be opened without, by name.
         installed: All distributions that were installed, by name.
+        dtypes: The dtype of each column of the frame the original is asked with; empty where it takes a bare array.
     """
 
     python: str
@@ -41,6 +42,7 @@ class Environment(msgspec.Struct, frozen=True):
     machine: str
     needed: dict[str, str]
     installed: dict[str, str]
+    dtypes: dict[str, str]
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -95,8 +97,8 @@ def needed_packages(modules: Iterable[str]) -> dict[str, str]:
     return {name: version for name in sorted(names | set(ALWAYS)) if (version := _version(name))}
 
 
-def describe_environment(modules: Iterable[str]) -> Environment:
-    """This interpreter, this machine, and the packages for a model made of `modules`."""
+def describe_environment(modules: Iterable[str], dtypes: Mapping[str, str]) -> Environment:
+    """This interpreter, this machine, and the packages for a model made of `modules` that is asked with `dtypes`."""
     installed = {
         name: version
         for distribution in importlib.metadata.distributions()
@@ -109,6 +111,7 @@ def describe_environment(modules: Iterable[str]) -> Environment:
         platform.machine(),
         needed_packages(modules),
         dict(sorted(installed.items(), key=lambda item: item[0].lower())),
+        dict(dtypes),
     )
 
 
