@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -116,21 +118,25 @@ def test_every_module_opens_with_why_it_exists():
     assert silent == []
 
 
-def test_no_function_is_longer_than_sixty_lines():
-    import ast
+def lines_of(function):
+    """The length of a function without its docstring, which may be as long as it needs."""
+    docstring = ast.get_docstring(function, clean=False)
+    said = function.body[0].end_lineno - function.body[0].lineno + 1 if docstring else 0
+    return function.end_lineno - function.lineno + 1 - said
 
+
+def test_no_function_is_longer_than_sixty_lines():
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in SOURCE.rglob("*.py")
+        if "migrations" not in path.parts  # a migration is a list of tables
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of(node) > 60
     ]
     assert long == []
 
 
 def test_the_layer_table_of_contributing_is_the_one_that_is_checked():
-    import tomllib
-
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     floors = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     rows = re.findall(r"^\| (`[^|]*`(?: \\\| `[^|]*`)*) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
