@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fairlead.config import Config
+from fairlead.config import Config, load_config
+from fairlead.refs import check_name
 from fairlead.storage.blobs import Blobs, open_blobs
 from fairlead.storage.database import Database, open_database
 
-__all__ = ["Stores", "current_actor", "open_stores"]
+if TYPE_CHECKING:
+    from fairlead.bundle.reader import Bundle
+    from fairlead.packing.packed import Packed
+    from fairlead.packing.verify import VerifyReport
+
+__all__ = ["Stores", "current_actor", "open_stores", "pack", "publish_bundle", "verify"]
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -39,3 +50,135 @@ def current_actor() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+
+
+def pack(  # noqa: PLR0913 - a version's facts, each optional but two
+    model: Any,
+    *,
+    name: str,
+    data: Any,
+    target: Any = None,
+    metrics: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    plots: Mapping[str, Any] | Iterable[Any] | None = None,
+    description: str = "",
+    alias: str | None = None,
+    home: Path | str | None = None,
+) -> Packed:
+    """Seal a trained model as a version and prove what it compiles to.
+
+    Args:
+        model: A fitted estimator or pipeline, an object with `predict`, or the path of a file that holds one; a file is
+            opened in a process of its own.
+        name: The model's name, "flights".
+        data: The table it was trained on: pandas or polars DataFrame, numpy array, list of dicts, or a file's path.
+        target: The column of `data` that the model predicts, by name, or its entries.
+        metrics: How good the model is; measured on `data`, and labelled so, where it is `None`.
+        params: What it was trained with; its own parameters where it is `None`.
+        plots: matplotlib figures or PNG and SVG files, in a row or by name.
+        description: For people.
+        alias: An alias to point at the new version.
+        home: The folder that holds the state; as configured where it is `None`.
+
+    Raises:
+        BundleError: The model's file crashed, hung or ate its process, or is no model's.
+        InvalidInput: The table, a metric, a plot or a name cannot be taken, or does not fit the model.
+        PredictionFailed: The model cannot answer its own table.
+        StorageError: The version cannot be written; nothing is published.
+    """
+    from fairlead.packing import pack as packing  # numpy and ONNX Runtime, which reading the registry does not need
+
+    if alias is not None:
+        check_name(alias, "alias")
+    config = load_config({"home": None if home is None else str(home)})
+    with tempfile.TemporaryDirectory(prefix="fairlead-pack-") as folder:
+        bundle = packing.pack(
+            model,
+            name=name,
+            data=data,
+            target=target,
+            to=Path(folder, "bundle"),
+            metrics=metrics,
+            params=params,
+            plots=plots,
+            description=description,
+            say=_say,
+        )
+        return publish_bundle(config, bundle, alias=alias, description=description)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def publish_bundle(
+    config: Config, bundle: Bundle, *, alias: str | None = None, description: str = "", dry_run: bool = False
+) -> Packed:
+    """Put a sealed bundle into the blobs, give it the model's next number and, where asked, an alias.
+
+    Args:
+        config: Where to.
+        bundle: What; its name is the model's.
+        alias: To point at the version.
+        description: For people.
+        dry_run: Write nothing and say what would be published.
+
+    Raises:
+        StorageError: The blobs or the database cannot be written; nothing is published.
+    """
+    from fairlead.bundle.store import put_bundle
+    from fairlead.packing.packed import Packed
+    from fairlead.registry.registry import publish, set_alias
+
+    metadata, manifest = bundle.metadata, bundle.manifest
+    number = None
+    if not dry_run:
+        stores = open_stores(config)
+        put_bundle(bundle, stores.blobs)
+        version = publish(
+            stores.database,
+            model=manifest.name,
+            digest=bundle.digest,
+            road=manifest.road,
+            task=bundle.schema.output.task,
+            actor=current_actor(),
+            description=description,
+            metrics=metadata.metrics,
+            params=metadata.params,
+        )
+        number = version.number
+        if alias is not None:
+            set_alias(stores.database, version.model, alias, version.ref, actor=current_actor())
+    return Packed(
+        model=manifest.name,
+        number=number,
+        digest=bundle.digest,
+        road=manifest.road,
+        parity=bundle.parity,
+        metrics=metadata.metrics,
+        alias=alias or "",
+    )
+
+
+def verify(config: Config, ref: str) -> tuple[str, VerifyReport]:
+    """Read every blob of a version, then let it answer its samples again.
+
+    Returns:
+        The version's name and what became of it; what is wrong stands in the report.
+
+    Raises:
+        NotFound: There is no such version.
+        StorageError: The stores cannot be read.
+    """
+    from fairlead.bundle.reader import open_bundle
+    from fairlead.bundle.store import check_bundle, fetch_bundle
+    from fairlead.packing.verify import corrupt, verify_bundle
+    from fairlead.registry.registry import resolve
+
+    stores = open_stores(config)
+    version = resolve(stores.database, ref)
+    wrong = check_bundle(version.digest, stores.blobs)
+    if wrong:
+        return version.ref, corrupt(version.digest, version.road, wrong)
+    folder = fetch_bundle(version.digest, stores.blobs, config.paths.bundles)
+    return version.ref, verify_bundle(open_bundle(folder, version.digest))

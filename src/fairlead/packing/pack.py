@@ -102,6 +102,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         None if params is None else {str(key): _plain(value) for key, value in params.items()},
         take_plots(plots),
         description,
+        limits or Limits(),
+        say,
     )
     if to.exists():
         raise Conflict(f"{str(to)!r} exists already.", hint="A bundle never changes; name another folder.")
@@ -109,7 +111,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as work:
-            bundle = _lay_out(model, table, given, Path(work) / "bundle", limits or Limits(), say)
+            bundle = _lay_out(model, table, given, Path(work) / "bundle")
             Path(bundle.folder).rename(to)
     except OSError as err:
         raise StorageError(f"{to} cannot be written: {err.strerror}.", hint="Free some space.") from err
@@ -117,17 +119,20 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
 
 
 class _Given(msgspec.Struct, frozen=True):
-    """What the author says of a version, checked."""
+    """What the author says of a version, checked, and what packing may use."""
 
     name: str
     metrics: dict[str, float] | None
     params: dict[str, Value] | None
     plots: dict[str, bytes]
     description: str
+    limits: Limits
+    say: Say
 
 
-def _lay_out(model: Any, table: Table, given: _Given, folder: Path, limits: Limits, say: Say) -> Bundle:
+def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
     """Examine, write every file, seal, and let the sealed bundle prove itself."""
+    say, limits = given.say, given.limits
     (folder / "model").mkdir(parents=True)
     if isinstance(model, str | Path):
         original = _copy(Path(model), folder / "model")

@@ -20,7 +20,7 @@ from fairlead.packing.isolation import answer_apart
 from fairlead.predictor.compiled import open_compiled
 from fairlead.schema import Schema, Value
 
-__all__ = ["Problem", "VerifyReport", "answer_distance", "answers_differ", "frame_dtypes", "verify_bundle"]
+__all__ = ["Problem", "VerifyReport", "answer_distance", "answers_differ", "corrupt", "frame_dtypes", "verify_bundle"]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -94,6 +94,12 @@ def verify_bundle(bundle: Bundle) -> VerifyReport:
     )
     largest = max((answer_distance(then, now) for then, now in zip(expected, said, strict=True)), default=None)
     return VerifyReport(bundle.digest, bundle.manifest.road, files, len(said), largest, problems)
+
+
+def corrupt(digest: str, road: Road, errors: Sequence[BundleError]) -> VerifyReport:
+    """The report on a bundle whose blobs are not the sealed ones; nothing of it is opened."""
+    problems = tuple(Problem(str(err.values.get("file", "manifest.json")), err.detail) for err in errors)
+    return VerifyReport(digest, road, 0, 0, None, problems)
 
 
 def answers_differ(schema: Schema, then: Expected, now: Expected) -> str:
