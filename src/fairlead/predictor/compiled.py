@@ -17,8 +17,9 @@ import numpy as np
 import onnxruntime
 
 from fairlead.errors import BundleError, PredictionFailed
-from fairlead.formats.layout import CategoryInput, ColumnsLayout, Layout, MatrixLayout, NumberInput, Result, TensorInput
+from fairlead.formats.layout import CategoryInput, ColumnsLayout, Layout, MatrixLayout, NumberInput, Result
 from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.unseen import known_categories, unseen
 from fairlead.schema import Row, Schema, Value
 
 __all__ = ["CompiledPredictor", "open_compiled"]
@@ -92,19 +93,15 @@ def open_compiled(graph: bytes, layout: Layout, schema: Schema, *, threads: int 
 def _matrix_encoder(layout: MatrixLayout, schema: Schema) -> _Encoder:
     """Rows → one float64 matrix, built as bytes from left to right."""
     parts = _parts(layout)
-    known = _known(layout.inputs, schema)
+    known = known_categories(
+        schema, {one.column: one.values for one in layout.inputs if isinstance(one, CategoryInput)}
+    )
     width = sum(1 if isinstance(one, NumberInput) else len(one.unseen) for one in layout.inputs)
     tensor = layout.tensor
-    reshape = np.frombuffer
 
     def encode(rows: Sequence[Row]) -> tuple[dict[str, Any], list[tuple[str, ...]] | None]:
         cells = b"".join([part(row) for row in rows for part in parts])
-        feed = {tensor: reshape(cells).reshape(len(rows), width)}
-        for column, values, _ in known:
-            for row in rows:
-                if row[column] not in values:
-                    return feed, _flags(known, rows)
-        return feed, None
+        return {tensor: np.frombuffer(cells).reshape(len(rows), width)}, unseen(known, rows)
 
     return encode
 
@@ -153,27 +150,10 @@ def _pack(cells: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(cells)}d", *cells)
 
 
-_Known = list[tuple[int, frozenset[Value], str]]
-
-
-def _known(inputs: Sequence[NumberInput | CategoryInput | TensorInput], schema: Schema) -> _Known:
-    """The columns that have categories: position, what is not flagged (a missing entry is not), name."""
-    extra = {one.column: one.values for one in inputs if isinstance(one, CategoryInput)}
-    return [
-        (position, frozenset([*column.categories, *extra.get(position, ()), None]), column.name)
-        for position, column in enumerate(schema.columns)
-        if column.categories
-    ]
-
-
-def _flags(known: _Known, rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    return [tuple(name for column, values, name in known if row[column] not in values) for row in rows]
-
-
 def _columns_encoder(layout: ColumnsLayout, schema: Schema) -> _Encoder:
     """Rows → one tensor `[rows, 1]` a column."""
     types = {"double": np.float64, "float": np.float32, "int64": np.int64, "string": object, "bool": np.bool_}
-    known = _known(layout.inputs, schema)
+    known = known_categories(schema)
 
     def encode(rows: Sequence[Row]) -> tuple[dict[str, Any], list[tuple[str, ...]] | None]:
         feed: dict[str, Any] = {}
@@ -181,8 +161,7 @@ def _columns_encoder(layout: ColumnsLayout, schema: Schema) -> _Encoder:
             instead = math.nan if one.missing is None and one.dtype in {"double", "float"} else one.missing
             entries = [instead if row[one.column] is None else row[one.column] for row in rows]
             feed[one.tensor] = np.array(entries, dtype=types[one.dtype]).reshape(-1, 1)
-        flags = _flags(known, rows)
-        return feed, flags if any(flags) else None
+        return feed, unseen(known, rows)
 
     return encode
 

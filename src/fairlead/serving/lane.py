@@ -26,7 +26,7 @@ from typing import cast
 import httptools
 import msgspec
 
-from fairlead.errors import FairleadError, InvalidInput, TooLarge
+from fairlead.errors import FairleadError, InvalidInput, NotFound, TooLarge
 from fairlead.serving import problems
 
 __all__ = ["Connection", "Handler", "Lane", "Limits", "Request"]
@@ -90,12 +90,12 @@ class Lane:
 
     Args:
         limits: Deadlines and sizes.
-        fallback: Answers what no route does.
     """
 
-    def __init__(self, limits: Limits, fallback: Handler) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.fallback = fallback
+        self.fallback: Handler = _nobody
+        """Answers what no route does."""
         self.routes: dict[bytes, Handler] = {}
         """Exact request targets, without a query, of `POST` requests."""
         self.connections: set[Connection] = set()
@@ -462,6 +462,10 @@ class _Refused(Exception):  # noqa: N818 - not an error but how a parser's callb
     def __init__(self, error: FairleadError) -> None:
         super().__init__(error.detail)
         self.error = error
+
+
+def _nobody(connection: Connection, request: Request) -> None:
+    connection.respond_error(request, NotFound("Nothing is served here."))
 
 
 def _header_too_large() -> problems.HeaderTooLarge:

@@ -31,7 +31,7 @@ class Rest:
 
     Args:
         gateway: Answers rows.
-        lane: Where requests come from.
+        lane: Where requests come from; its fallback becomes ours.
         pages: Answers what is no prediction.
     """
 
@@ -39,12 +39,13 @@ class Rest:
         self._gateway = gateway
         self._lane = lane
         self._pages = pages
+        lane.fallback = self._fallback
 
     def publish(self, endpoints: Mapping[str, LiveEndpoint]) -> None:
         """Make the fast routes lead to these endpoints."""
         self._lane.routes = {PREFIX + name.encode(): self._predictor(live) for name, live in endpoints.items()}
 
-    def fallback(self, connection: Connection, request: Request) -> None:
+    def _fallback(self, connection: Connection, request: Request) -> None:
         """Answer what is no exact match: health, targets with a query, mistakes; the rest goes to the pages."""
         path = request.url.partition(b"?")[0]
         if path == b"/livez":

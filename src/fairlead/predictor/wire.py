@@ -1,0 +1,72 @@
+"""How a gateway and a worker process talk: frames of length and MessagePack on a unix socket, one question, one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from pathlib import Path
+
+import msgspec
+
+from fairlead.predictor.outcome import Outcome
+from fairlead.schema import Row
+
+__all__ = ["Ask", "Told", "read_frame", "short_path", "write_frame"]
+
+_HEAD = struct.Struct("<I")
+_MAX_FRAME = 256 * 2**20
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True):
+    """Rows to answer."""
+
+    rows: tuple[Row, ...]
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """The outcomes of all rows, or why there are none (for the operator)."""
+
+    outcomes: tuple[Outcome, ...] | None
+    error: str = ""
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """One frame.
+
+    Raises:
+        asyncio.IncompleteReadError: The other side has gone.
+        ConnectionError: The frame is larger than anything we send.
+    """
+    (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+    if length > _MAX_FRAME:
+        raise ConnectionError(f"A frame of {length} bytes is none of ours.")
+    return await reader.readexactly(length)
+
+
+async def write_frame(writer: asyncio.StreamWriter, payload: bytes) -> None:
+    """Send one frame."""
+    writer.write(_HEAD.pack(len(payload)))
+    writer.write(payload)
+    await writer.drain()
+
+
+class short_path:  # noqa: N801 - used like a function: `with short_path(path) as text`
+    """A name for a socket that fits: the kernel allows 107 bytes, and a home may lie deep.
+
+    The folder is opened, and the socket is named through it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder = -1
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) < 100:
+            return str(self._path)
+        self._folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        return f"/proc/self/fd/{self._folder}/{self._path.name}"
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)

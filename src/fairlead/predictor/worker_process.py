@@ -1,0 +1,141 @@
+"""The worker: the process that holds one code format's original, and nothing else.
+
+`python -m fairlead.predictor.worker_process BUNDLE DIGEST SOCKET MEMORY SECONDS`
+
+A model in a code format may crash, hang, leak or be hostile. Here it costs its own requests: the process has limits of its
+own, no standard input and no secrets in its environment, and the kernel ends it when one answer takes too long, even
+inside C code that never returns to Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fairlead.bundle.reader import Bundle, open_bundle
+from fairlead.errors import BundleError
+from fairlead.formats import pickled, sklearn
+from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.unseen import known_categories, unseen
+from fairlead.predictor.wire import Ask, Told, read_frame, short_path, write_frame
+from fairlead.schema import Row, Value
+
+__all__ = ["Original", "main", "restrict"]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Ask).decode
+
+
+class Original:
+    """A bundle's original model, opened. Opening it may run its code.
+
+    Raises:
+        BundleError: It is stored in a format that no worker opens, or its environment does not say how it is asked.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        if bundle.manifest.format != "pickle":
+            raise BundleError(f"A worker does not open the format {bundle.manifest.format!r}.", hint="Update Fairlead.")
+        self._model = pickled.load(bundle.original)
+        self._schema = bundle.schema
+        self._dtypes = msgspec.convert(bundle.environment.get("dtypes", {}), dict[str, str])
+        self._known = known_categories(bundle.schema)
+
+    def answer(self, rows: Sequence[Row]) -> list[Outcome]:
+        """Ask the original. Raises whatever the model raises."""
+        labels, probabilities = sklearn.answers(self._model, sklearn.frame(rows, self._schema, self._dtypes or None))
+        predictions = [_plain(label) for label in np.asarray(labels).reshape(-1).tolist()]
+        shares = (
+            [None] * len(rows) if probabilities is None else [tuple(row) for row in np.asarray(probabilities).tolist()]
+        )
+        flags = unseen(self._known, rows) or [()] * len(rows)
+        return [Outcome(*parts) for parts in zip(predictions, shares, flags, strict=True)]
+
+
+def restrict(memory: int) -> None:
+    """Give this process limits that it cannot take back.
+
+    Args:
+        memory: The most address space, in bytes.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Run as a process."""
+    folder, digest, socket, memory, seconds = sys.argv[1:]
+    restrict(int(memory))
+    # Opening has a limit as well: a pickle that never ends must not look like one that is slow.
+    _limit_time(60.0)
+    original = Original(open_bundle(Path(folder), digest))
+    _limit_time(0)
+    path = Path(socket)
+    path.unlink(missing_ok=True)
+    os.umask(0o177)  # the socket is for this user only
+    asyncio.run(_serve(original, path, float(seconds)))
+
+
+async def _serve(original: Original, path: Path, seconds: float) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    clients: set[asyncio.StreamWriter] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                question = _decode(await read_frame(reader))
+                await write_frame(writer, _encode(_answer(original, question, seconds)))
+        clients.discard(writer)
+        writer.close()
+
+    with short_path(path) as name:
+        server = await asyncio.start_unix_server(talk, name)
+    await stop.wait()
+    server.close()
+    for writer in tuple(clients):
+        writer.close()
+
+
+def _answer(original: Original, question: Ask, seconds: float) -> Told:
+    """Ask the original within its time; what it raises becomes text for the operator."""
+    _limit_time(seconds)
+    try:
+        return Told(tuple(original.answer(question.rows)))
+    except MemoryError:
+        # What is left of this process cannot be trusted; the supervisor starts another.
+        os._exit(os.EX_OSERR)
+    except Exception as err:  # noqa: BLE001 - foreign code may raise anything
+        return Told(None, f"{type(err).__name__}: {str(err)[:500]}")
+    finally:
+        _limit_time(0)
+
+
+def _limit_time(seconds: float) -> None:
+    """Let the kernel end this process after `seconds`; 0 takes the limit back.
+
+    SIGALRM keeps its default action: a handler in Python would wait for C code to return.
+    """
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _plain(value: Any) -> Value:
+    item = value.item() if isinstance(value, np.generic) else value
+    return item if isinstance(item, str | int | float | bool) else str(item)
+
+
+if __name__ == "__main__":
+    main()

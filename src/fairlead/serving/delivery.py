@@ -1,0 +1,134 @@
+"""Delivery: brings the routing table and the bundles it names from the stores to this machine's disk.
+
+It is the only part of the request half that talks to a database, and it runs in a process of its own, so a database that
+hangs delays a change and never a prediction. The bundles come first and the table last: a table on the disk names nothing
+that is not there.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+from loguru import logger
+
+from fairlead.bundle.store import fetch_bundle
+from fairlead.errors import FairleadError
+from fairlead.routing.cache import read_cached, write_cached
+from fairlead.routing.store import (
+    GatewayReport,
+    forget_gateway,
+    live_gateways,
+    read_revision,
+    read_table,
+    report_gateway,
+)
+from fairlead.routing.table import RoutingTable
+from fairlead.serving.status import GatewayStatus, read_statuses
+from fairlead.storage.blobs import Blobs
+from fairlead.storage.database import Database
+
+__all__ = ["Delivery", "deliver"]
+
+_LOOK_SECONDS = 0.2
+_REPORT_SECONDS = 1.0
+_RETRY_SECONDS = 2.0
+_FORGET_SECONDS = 60.0
+
+
+def deliver(database: Database, blobs: Blobs, *, bundles: Path, table: Path) -> RoutingTable:
+    """Bring the newest table here, if it is not here already.
+
+    Args:
+        database: Holds the routing table.
+        blobs: Holds the bundles.
+        bundles: The folder of unpacked bundles.
+        table: The table's file.
+
+    Returns:
+        The table that lies here now.
+
+    Raises:
+        BundleError: A bundle that it names is missing or corrupt; the table that was here stays.
+        StorageError: A store or the disk refuses.
+    """
+    with database.read() as connection:
+        wanted = read_table(connection)
+    here = read_cached(table)
+    if here == wanted:
+        return wanted
+    for variant in wanted.variants():
+        fetch_bundle(variant.digest, blobs, bundles)
+    write_cached(table, wanted)
+    return wanted
+
+
+class Delivery:
+    """Delivers again and again, and carries back what the gateways report.
+
+    Args:
+        database: Holds the routing table and the gateways' reports.
+        blobs: Holds the bundles.
+        bundles: The folder of unpacked bundles.
+        table: The table's file.
+        run: The folder of the gateways' statuses.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, *, bundles: Path, table: Path, run: Path) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._bundles = bundles
+        self._table = table
+        self._run = run
+        self._host = socket.gethostname()
+        self._delivered = -1
+        self._told: dict[str, tuple[object, ...]] = {}
+        self._report_at = 0.0
+
+    def step(self) -> float:
+        """Look once; return how long to wait before the next look, in seconds."""
+        try:
+            self._look()
+            self._report()
+        except FairleadError as err:
+            logger.error("Delivery failed: {error}", error=str(err))
+            return _RETRY_SECONDS
+        return _LOOK_SECONDS
+
+    def _look(self) -> None:
+        with self._database.read() as connection:
+            revision = read_revision(connection)
+        if revision == self._delivered:
+            return
+        self._delivered = deliver(self._database, self._blobs, bundles=self._bundles, table=self._table).revision
+        logger.info("Delivered revision {revision}.", revision=self._delivered)
+
+    def _report(self) -> None:
+        """Write what has changed at once, and everything once a second."""
+        statuses = read_statuses(self._run)
+        told: dict[str, tuple[object, ...]] = {
+            one.name: (one.pid, one.revision, one.state, one.detail) for one in statuses
+        }
+        now = time.monotonic()
+        if told == self._told and now < self._report_at:
+            return
+        with self._database.write() as connection:
+            for status in statuses:
+                report_gateway(connection, self._report_of(status))
+            for old in live_gateways(connection, 0.0):
+                gone = old.host == self._host and old.name not in {f"{self._host}/{name}" for name in told}
+                if gone or old.time < time.time() - _FORGET_SECONDS:
+                    forget_gateway(connection, old.name)
+        self._told, self._report_at = told, now + _REPORT_SECONDS
+
+    def _report_of(self, status: GatewayStatus) -> GatewayReport:
+        return GatewayReport(
+            name=f"{self._host}/{status.name}",
+            host=self._host,
+            pid=status.pid,
+            revision=status.revision,
+            state=status.state,
+            detail=status.detail,
+            time=status.time,
+        )

@@ -1,0 +1,242 @@
+"""One gateway process: `python -m fairlead.serving.process SETTINGS`.
+
+It obeys files only (the routing table, the unpacked bundles), so it starts and serves with every store gone. It never stops
+by itself: a table that cannot be loaded leaves the one before it live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+
+import msgspec
+import uvloop
+from loguru import logger
+
+from fairlead.bundle.reader import Bundle
+from fairlead.errors import FairleadError
+from fairlead.eventlog.writer import EventLog
+from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.predictor import AsyncPredictor
+from fairlead.predictor.worker import Worker, socket_path
+from fairlead.routing.cache import fingerprint, read_cached
+from fairlead.serving.asgi import ASGIApp, Bridge
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.lane import Lane, Limits
+from fairlead.serving.loader import Loader
+from fairlead.serving.rest import Rest
+from fairlead.serving.status import GatewayStatus, State, remove_status, write_status
+
+__all__ = ["Settings", "main", "run"]
+
+_LOOK_SECONDS = 0.2
+_REPORT_SECONDS = 1.0
+_BACKLOG = 2048
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a gateway process is told. Seconds and bytes.
+
+    Attributes:
+        name: "gateway-0".
+        host: The address to listen on.
+        port: The port, shared with the other gateway processes.
+        table: The routing table's file.
+        bundles: The folder of unpacked bundles.
+        run: The folder of sockets and statuses.
+        events: The event log's folder; `None` records nothing.
+        segment_bytes: When a segment of the event log is closed.
+        max_rows: How many rows one request may hold.
+        request_deadline: How long a request may take.
+        worker_timeout: How long a worker may take to become ready or to answer.
+        drain: How long requests may take to finish after SIGTERM.
+        limits: What a client may do.
+    """
+
+    name: str
+    host: str
+    port: int
+    table: Path
+    bundles: Path
+    run: Path
+    events: Path | None
+    segment_bytes: int
+    max_rows: int
+    request_deadline: float
+    worker_timeout: float
+    drain: float
+    limits: Limits
+
+
+def main() -> None:
+    """Run as a process; the settings are the one argument, as JSON."""
+    settings = msgspec.json.decode(sys.argv[1], type=Settings)
+    # A hot path makes few cycles; looking for them less often is worth 5 % of its time.
+    gc.set_threshold(50_000, 20, 20)
+    uvloop.run(run(settings))
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let requests in flight finish."""
+    process = _Process(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await process.start()
+    await stop.wait()
+    await process.stop()
+
+
+class _Process:
+    """The parts of one gateway process and what it does beside answering."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        writer = f"{settings.name}-{os.getpid()}"
+        self._log = EventLog(settings.events, writer, segment_bytes=settings.segment_bytes) if settings.events else None
+        self._gateway = Gateway(self._log, deadline=settings.request_deadline)
+        self._bridge = Bridge(self._make_pages)
+        self._lane = Lane(settings.limits)
+        self._rest = Rest(self._gateway, self._lane, self._bridge.handle)
+        self._loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
+        self._workers: dict[str, Worker] = {}
+        self._seen = -1
+        self._state: State = "loading"
+        self._detail = ""
+        self._fingerprint: tuple[int, int, int] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Load what the table says, then open the port."""
+        self._lane.tick()
+        await self._look()
+        listener = _listen(self._settings.host, self._settings.port)
+        self._server = await self._loop.create_server(self._lane.connection, sock=listener, backlog=_BACKLOG)
+        for work in (self._lane.sweep(), self._watch(), self._report(), self._sync()):
+            self._tasks.append(asyncio.create_task(_forever(work)))
+        # The pages' imports cost a quarter of a second: pay it now, between predictions, and not at the first page.
+        self._loop.call_later(1.0, self._bridge.warm_up)
+        gc.collect()
+        gc.freeze()
+
+    async def stop(self) -> None:
+        """Stop listening, finish what was begun, sync the log."""
+        assert self._server is not None
+        self._server.close()
+        await self._lane.drain(self._settings.drain)
+        await self._gateway.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close)
+        remove_status(self._settings.run, self._settings.name)
+
+    def _make_pages(self) -> ASGIApp:
+        from fairlead.serving.web import build_app  # Starlette and Jinja are not needed to predict
+
+        return build_app(self._gateway)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Load the table if its file was replaced, and swap; what is live stays if that fails."""
+        found = fingerprint(self._settings.table)
+        if found is None or found == self._fingerprint:
+            return
+        self._fingerprint = found
+        try:
+            await self._load()
+        except FairleadError as err:
+            logger.error("Revision {revision} cannot be served: {error}", revision=self._seen, error=str(err))
+            self._tell("failed", str(err))
+        except Exception:  # noqa: BLE001 - whatever a new table does, what is live goes on
+            logger.exception("Revision {revision} cannot be served.", revision=self._seen)
+            self._tell("failed", "The table could not be loaded; the log says why.")
+
+    async def _load(self) -> None:
+        table = read_cached(self._settings.table)
+        if table is None:
+            return
+        self._seen = table.revision
+        self._tell("loading", "")
+        endpoints = await asyncio.to_thread(self._loader.load, table, self._gateway.endpoints)
+        self._gateway.swap(table.revision, endpoints)
+        self._rest.publish(endpoints)
+        self._tell("ready", "")
+        logger.info("Serving revision {revision}.", revision=table.revision)
+
+    def _tell(self, state: State, detail: str) -> None:
+        self._state, self._detail = state, detail
+        status = GatewayStatus(
+            name=self._settings.name,
+            pid=os.getpid(),
+            revision=self._gateway.revision,
+            seen=self._seen,
+            state=state,
+            detail=detail,
+            time=time.time(),
+            answered=self._gateway.answered,
+            failed=self._gateway.failed,
+            dropped=self._log.dropped if self._log is not None else 0,
+        )
+        write_status(self._settings.run, status)
+
+    async def _report(self) -> None:
+        while True:
+            self._tell(self._state, self._detail)
+            await asyncio.sleep(_REPORT_SECONDS)
+
+    async def _sync(self) -> None:
+        while self._log is not None:
+            await asyncio.sleep(_REPORT_SECONDS)
+            await asyncio.to_thread(self._log.sync)
+
+    def _connect_worker(self, bundle: Bundle) -> tuple[AsyncPredictor, list[Outcome]]:
+        """Reach the worker of a bundle; called from the loader's thread."""
+        worker = self._workers.get(bundle.digest)
+        if worker is None:
+            path = socket_path(self._settings.run, bundle.digest)
+            worker = Worker(path, timeout=self._settings.worker_timeout)
+        future = asyncio.run_coroutine_threadsafe(worker.answer_when_ready(bundle.samples.rows), self._loop)
+        outcomes = future.result()
+        self._workers[bundle.digest] = worker
+        return worker, outcomes
+
+
+async def _forever(work: Coroutine[None, None, None]) -> None:
+    """Run a background task; its failure is logged, because nobody awaits it."""
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    except Exception:  # noqa: BLE001 - as said
+        logger.exception("A background task of the gateway failed.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on a port that several processes share; the kernel divides the connections among them."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    return listener
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What a gateway process tells of itself: a small file in `run/gateways`, replaced at each change and once a second.
+
+A file and not a row, because a gateway never waits for a database; `delivery` carries it there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+__all__ = ["GatewayStatus", "State", "read_statuses", "remove_status", "write_status"]
+
+State = Literal["loading", "ready", "failed"]
+_FOLDER = "gateways"
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """What a gateway process does.
+
+    Attributes:
+        name: "gateway-0".
+        pid: Of the process.
+        revision: Of the routing table it serves, -1 before the first.
+        seen: The newest revision it has looked at; greater than `revision` while it loads, or when loading failed.
+        state: "ready", "loading", or "failed" (it goes on with the revision it has).
+        detail: Why it failed.
+        time: When this was written, in seconds since 1970.
+        answered: Rows answered since its start.
+        failed: Requests refused or failed since its start.
+        dropped: Events that could not be recorded.
+    """
+
+    name: str
+    pid: int
+    revision: int
+    seen: int
+    state: State
+    detail: str
+    time: float
+    answered: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+def write_status(run: Path, status: GatewayStatus) -> None:
+    """Replace the status; a full disk leaves the old one, whose time then tells that it is old."""
+    path = run / _FOLDER / f"{status.name}.json"
+    fresh = path.with_suffix(f".{status.pid}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(msgspec.json.encode(status))
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+
+
+def read_statuses(run: Path) -> list[GatewayStatus]:
+    """The statuses of the processes that are alive, by name."""
+    found = []
+    for path in sorted((run / _FOLDER).glob("*.json")):
+        try:
+            status = msgspec.json.decode(path.read_bytes(), type=GatewayStatus)
+        except (OSError, msgspec.DecodeError):
+            continue
+        if _alive(status.pid):
+            found.append(status)
+    return found
+
+
+def remove_status(run: Path, name: str) -> None:
+    """Forget a gateway that has stopped."""
+    (run / _FOLDER / f"{name}.json").unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
