@@ -63,9 +63,9 @@ def flights() -> pd.DataFrame:
     Raises:
         NotFound: The data package is not installed.
     """
+    folder = _data_folder()  # before pandas, which comes with the same extra and would complain in worse words
     import pandas as pd
 
-    folder = _data_folder()
     raw = pd.read_csv(folder / "flights.csv.zip")
     weather = pd.read_csv(folder / "weather.csv", usecols=["origin", "time_hour", *_WEATHER])
     raw = raw[raw["arr_delay"].notna()].reset_index(drop=True)
