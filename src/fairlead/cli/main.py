@@ -31,7 +31,7 @@ from fairlead.errors import (
 __all__ = ["EXIT_CODES", "INTERRUPTED", "VERBS", "command", "exit_code", "main", "run"]
 
 VERBS = {
-    "demo": "Show it all: train on real flights, pack, deploy, serve, replay traffic.",
+    "demo": "See it all at once, on a year of real flights.",
     "pack": "Seal a trained model as a version and prove what it compiles to.",
     "models": "List the models and their versions.",
     "show": "Show what is known about a model or a version.",
@@ -118,11 +118,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         ended = command.main(args=arguments, prog_name="fairlead", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return EXIT_CODES[InvalidInput]
     except click.UsageError as error:
-        error.show()
+        path = error.ctx.command_path if error.ctx else "fairlead"
+        _report(error.format_message(), f"`{path} --help` tells how it is used.")
         return EXIT_CODES[InvalidInput]
     except click.ClickException as error:
-        error.show()
+        _report(error.format_message(), "")
         return EXIT_CODES[FairleadError]
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
