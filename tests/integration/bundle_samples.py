@@ -12,12 +12,16 @@ from fairlead.schema import Column, Output, Schema
 SCHEMA = Schema(
     (
         Column("distance", "number", minimum=17.0, maximum=4983.0),
-        Column("carrier", "string", True, categories=("UA", "B6")),
+        Column("carrier", "string", nullable=True, categories=("UA", "B6")),
     ),
     Output("classification", "late", (0, 1), probabilities=True),
 )
 SAMPLES = Samples(((1400.0, "UA"),), (Expected(0, (0.75, 0.25)),))
-PARITY = ParityReport("worker", 1e-5, (Attempt("worker", True, "proven", 1, 0, 0.0, 1.0),))
+PARITY = ParityReport(
+    "worker",
+    1e-5,
+    (Attempt("worker", proven=True, reason="proven", real_rows=1, largest_difference=0.0, label_agreement=1.0),),
+)
 
 
 def lay_out(folder: Path, original: bytes = b"original") -> Path:

@@ -55,7 +55,7 @@ def _open(url, barrier, result):
         database = open_database(url)
         with database.read() as connection:
             result.put(connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar())
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the parent tells what the child met
         result.put(repr(error))
 
 

@@ -21,8 +21,7 @@ def test_a_reference_reads_back_as_itself(model, selector):
 def test_a_text_that_is_accepted_holds_no_path(text):
     try:
         ref = ModelRef.parse(text)
-    except BadReference as error:
-        assert error.code == "bad_reference"
+    except BadReference:
         return
     assert "/" not in text
     assert "\\" not in text
@@ -32,7 +31,18 @@ def test_a_text_that_is_accepted_holds_no_path(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":", "flights:", ":1", "flights:0", "flights:-1", "flights:1:2", "flights:١", "a" * 65]
+    "text",
+    [
+        "",
+        ":",
+        "flights:",
+        ":1",
+        "flights:0",
+        "flights:-1",
+        "flights:1:2",
+        "flights:\N{ARABIC-INDIC DIGIT ONE}",
+        "a" * 65,
+    ],
 )
 def test_what_is_no_reference_is_refused(text):
     with pytest.raises(BadReference):
