@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from fairlead.bundle.reader import Bundle
     from fairlead.packing.packed import Packed
     from fairlead.packing.verify import VerifyReport
+    from fairlead.predictor.local import LocalModel
 
-__all__ = ["Stores", "current_actor", "open_stores", "pack", "publish_bundle", "verify"]
+__all__ = ["Stores", "current_actor", "load", "open_stores", "pack", "publish_bundle", "verify"]
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -182,3 +183,31 @@ def verify(config: Config, ref: str) -> tuple[str, VerifyReport]:
         return version.ref, corrupt(version.digest, version.road, wrong)
     folder = fetch_bundle(version.digest, stores.blobs, config.paths.bundles)
     return version.ref, verify_bundle(open_bundle(folder, version.digest))
+
+
+def load(ref: str, *, home: Path | str | None = None, threads: int = 1) -> LocalModel:
+    """Open a version in this process: `fairlead.load("flights:champion").predict(frame)`.
+
+    A compiled version answers here; one whose original answers gets a worker process of its own.
+
+    Args:
+        ref: "flights:3" or "flights:champion".
+        home: The folder that holds the state; as configured where it is `None`.
+        threads: For one call of a compiled version.
+
+    Raises:
+        BadReference: `ref` is none.
+        NotFound: There is no such version.
+        BundleError: Its bundle is missing or corrupt.
+    """
+    from fairlead.bundle.reader import open_bundle
+    from fairlead.bundle.store import fetch_bundle
+    from fairlead.predictor.local import open_local  # ONNX Runtime
+    from fairlead.registry.registry import resolve
+
+    config = load_config({"home": None if home is None else str(home)})
+    stores = open_stores(config)
+    version = resolve(stores.database, ref)
+    folder = fetch_bundle(version.digest, stores.blobs, config.paths.bundles)
+    bundle = open_bundle(folder, version.digest)
+    return open_local(version.ref, bundle, threads=threads, memory=config.worker_memory, seconds=config.worker_timeout)

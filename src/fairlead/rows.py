@@ -142,6 +142,27 @@ class RowReader:
             raise InvalidInput("There is no row.", hint="Give at least one.")
         return found
 
+    def from_columns(self, columns: Mapping[str, Sequence[Any]]) -> list[Row]:
+        """Read a table given by column; NaN and `None` are missing entries.
+
+        A column whose entries are all of its type is taken as it is; only a column that is not is looked at entry by entry.
+
+        Raises:
+            InvalidInput: There is no row.
+            SchemaMismatch: A column is missing or unknown, or an entry does not fit.
+        """
+        self._check_header(list(columns))
+        lengths = {len(columns[column.name]) for column in self._columns}
+        if len(lengths) > 1:
+            raise InvalidInput(f"The columns have different lengths: {sorted(lengths)}.")
+        if lengths == {0}:
+            raise InvalidInput("There is no row.", hint="Give at least one.")
+        read = [_read_column(column, columns[column.name]) for column in self._columns]
+        if all(values is not None for values in read):
+            return list(zip(*cast("list[list[Value]]", read), strict=True))
+        names = list(columns)
+        return self.from_mappings(dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
     def _read_slowly(self, body: bytes) -> tuple[list[Row], bool]:
         parsed = _parse(body)
         if not isinstance(parsed, list):
@@ -295,6 +316,33 @@ def _read_entry(column: Column, value: object) -> Value | _Problem:
         return _Problem(column.name, _expected(column), value.text, "Give null where it is not known.")
     reader = _READERS[column.type]
     return reader(column, value)
+
+
+_TAKEN = {
+    "number": frozenset({float, int}),
+    "integer": frozenset({int}),
+    "boolean": frozenset({bool}),
+    "string": frozenset({str}),
+}
+
+
+def _read_column(column: Column, entries: Sequence[Any]) -> list[Value] | None:
+    """A column's entries if all are of its type, finite and allowed; `None` where some need a closer look."""
+    values: list[Value] = [None if entry != entry else entry for entry in entries]  # noqa: PLR0124 - NaN is not itself
+    kinds = set(map(type, values))
+    if type(None) in kinds:
+        if not column.nullable:
+            return None
+        kinds.discard(type(None))
+    if not kinds <= _TAKEN[column.type]:
+        return None
+    if column.type == "number" and (math.inf in values or -math.inf in values):
+        return None
+    if column.type == "integer" and any(
+        value is not None and abs(cast("int", value)) > _SAFE_INTEGER for value in values
+    ):
+        return None
+    return values
 
 
 def _read_number(column: Column, value: object) -> Value | _Problem:

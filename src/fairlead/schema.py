@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value"]
+__all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value", "label_text"]
 
 Value = str | int | float | bool | None
 """One entry of a table; `None` is a missing entry, never NaN."""
@@ -71,3 +71,8 @@ class Schema(msgspec.Struct, frozen=True):
     def names(self) -> tuple[str, ...]:
         """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
+
+
+def label_text(label: Value) -> str:
+    """A class as a key of `probabilities`: text as it is, the rest as JSON writes it."""
+    return label if isinstance(label, str) else msgspec.json.encode(label).decode()

@@ -12,9 +12,11 @@ import msgspec
 from fairlead.predictor.outcome import Outcome
 from fairlead.schema import Row
 
-__all__ = ["Ask", "Told", "read_frame", "short_path", "write_frame"]
+__all__ = ["HEAD", "Ask", "Told", "read_frame", "short_path", "write_frame"]
 
-_HEAD = struct.Struct("<I")
+HEAD = struct.Struct("<I")
+"""The length of the payload that follows."""
+
 _MAX_FRAME = 256 * 2**20
 
 
@@ -38,7 +40,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
         asyncio.IncompleteReadError: The other side has gone.
         ConnectionError: The frame is larger than anything we send.
     """
-    (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+    (length,) = HEAD.unpack(await reader.readexactly(HEAD.size))
     if length > _MAX_FRAME:
         raise ConnectionError(f"A frame of {length} bytes is none of ours.")
     return await reader.readexactly(length)
@@ -46,7 +48,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 async def write_frame(writer: asyncio.StreamWriter, payload: bytes) -> None:
     """Send one frame."""
-    writer.write(_HEAD.pack(len(payload)))
+    writer.write(HEAD.pack(len(payload)))
     writer.write(payload)
     await writer.drain()
 

@@ -28,7 +28,7 @@ from fairlead.events import Columns, Prediction
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor, Predictor
 from fairlead.rows import RowReader
-from fairlead.schema import Row, Schema, Value
+from fairlead.schema import Row, Schema, Value, label_text
 
 __all__ = ["Answer", "Done", "Gateway", "LiveEndpoint"]
 
@@ -298,8 +298,3 @@ class Gateway:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def label_text(label: Value) -> str:
-    """A class as a key of `probabilities`: text as it is, the rest as JSON writes it."""
-    return label if isinstance(label, str) else msgspec.json.encode(label).decode()

@@ -18,7 +18,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 import msgspec
-import uvloop
 from loguru import logger
 
 from fairlead.bundle.reader import Bundle
@@ -81,6 +80,8 @@ def main() -> None:
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
     # A hot path makes few cycles; looking for them less often is worth 5 % of its time.
     gc.set_threshold(50_000, 20, 20)
+    import uvloop  # only here: the supervisor reads `Settings` from this module and runs no loop
+
     uvloop.run(run(settings))
 
 

@@ -30,7 +30,7 @@ from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.serving.status import read_statuses
 
-__all__ = ["Child", "Supervisor", "wanted_workers"]
+__all__ = ["Child", "Supervisor", "road_of", "wanted_workers"]
 
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -92,10 +92,13 @@ class Supervisor:
         self._worker_command = worker_command
         self._drain = drain
         self._children: dict[str, Child] = {}
-        self._stopping = False
+        self.stopping = False
+        """Whether `stop` was called."""
         self._fingerprint: tuple[int, int, int] | None = None
         self._lock = _take_lock(run)
         self._left = _read_left(run)
+        self.took_over = any(left.role.startswith("gateway") for left in self._left)
+        """Whether gateways of a former supervisor are still serving."""
         self._left_until = time.monotonic() + _ADOPT_SECONDS
 
     def add(self, role: str, command: Sequence[str]) -> None:
@@ -105,13 +108,13 @@ class Supervisor:
 
     def keep(self, until: Callable[[], bool] = lambda: False) -> None:
         """Keep all processes alive until `stop` is called or `until` says so."""
-        while not self._stopping and not until():
+        while not self.stopping and not until():
             self._look()
             time.sleep(_TICK_SECONDS)
 
     def stop(self) -> None:
         """Make `keep` return; may be called from a signal handler."""
-        self._stopping = True
+        self.stopping = True
 
     def close(self) -> None:
         """Stop the gateways, then the rest; kill what does not stop in time."""
@@ -225,10 +228,15 @@ def wanted_workers(table: Path, bundles: Path) -> set[str]:
     """
     found = read_cached(table)
     digests = {variant.digest for variant in found.variants()} if found is not None else set()
-    return {digest for digest in digests if _road(bundles / digest) == "worker"}
+    return {digest for digest in digests if road_of(bundles / digest) == "worker"}
 
 
-def _road(folder: Path) -> str:
+def road_of(folder: Path) -> str:
+    """How an unpacked bundle answers.
+
+    Raises:
+        FairleadError: Its manifest cannot be read.
+    """
     try:
         return read_manifest((folder / MANIFEST).read_bytes(), str(folder)).road
     except OSError as err:

@@ -1,0 +1,33 @@
+"""`fairlead serve`: everything on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from fairlead.cli.invocation import Invocation, pass_invocation
+from fairlead.cli.output import print_line, say
+
+__all__ = ["command"]
+
+
+@click.command("serve")
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=int, help="The port; 0 takes a free one.")
+@click.option("--workers", type=int, help="How many gateway processes share the port.")
+@click.option(
+    "--allow-anonymous", is_flag=True, help="Serve an address that others can reach, though there are no tokens."
+)
+@pass_invocation
+def command(
+    invocation: Invocation, host: str | None, port: int | None, workers: int | None, *, allow_anonymous: bool
+) -> None:
+    """Serve everything on this machine until Ctrl-C."""
+    from fairlead.service import serve
+
+    config = invocation.config(host=host, port=port, workers=workers)
+
+    def ready(address: str) -> None:
+        print_line(f"Serving on {address}")
+        say(f"  pages and documentation: {address}/ and {address}/docs; Ctrl-C stops.")
+
+    serve(config, on_ready=ready, allow_anonymous=allow_anonymous)

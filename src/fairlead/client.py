@@ -1,0 +1,193 @@
+"""A client of a running service, for Python: `Client` blocks, `AsyncClient` does not. Both raise Fairlead's own errors.
+
+What they share (addresses, what a reply means) are functions; the two classes only differ in how they wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from fairlead import errors
+from fairlead.errors import FairleadError, Overloaded
+from fairlead.refs import check_name
+from fairlead.schema import Value
+
+__all__ = ["AsyncClient", "Client", "Reply"]
+
+_TIMEOUT = 30.0
+_BY_CODE: dict[str, type[FairleadError]] = {
+    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FairleadError)
+}
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the service answered to one row.
+
+    Attributes:
+        prediction: The label or number.
+        id: Of the prediction; feedback refers to it.
+        model: The version that answered, "flights:3".
+        probabilities: By class, as text; `None` where the model gives none.
+        unseen: Columns whose value was not among the categories of the training data.
+    """
+
+    prediction: Value
+    id: str
+    model: str
+    probabilities: dict[str, float] | None = None
+    unseen: tuple[str, ...] = ()
+
+
+class Client:
+    """Asks a running service; keeps its connections open between calls.
+
+    Args:
+        url: Where it is, "http://127.0.0.1:8080".
+        timeout: How long one call may take, in seconds.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8080", *, timeout: float = _TIMEOUT) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=url, timeout=timeout)
+
+    def predict(self, endpoint: str, row: Mapping[str, Any]) -> Reply:
+        """Ask about one row.
+
+        Raises:
+            InvalidInput: The row cannot be read; `SchemaMismatch` names the field.
+            NotFound: There is no such endpoint.
+            Overloaded: The service cannot be reached, or has too much to do.
+        """
+        return msgspec.json.decode(self._post(endpoint, row), type=Reply)
+
+    def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Reply]:
+        """Ask about many rows at once. Raises as `predict`."""
+        return msgspec.json.decode(self._post(endpoint, rows), type=list[Reply])
+
+    def predict_text(self, endpoint: str, text: str, *, csv: bool = False) -> Reply | list[Reply]:
+        """Ask about rows that are JSON or CSV already: one reply to one object, else a list. Raises as `predict`."""
+        kind = "text/csv" if csv else "application/json"
+        return msgspec.json.decode(self._send(endpoint, text.encode(), kind), type=Reply | list[Reply])
+
+    def ready(self) -> bool:
+        """Whether the service says it is ready."""
+        try:
+            return self._http.get("/readyz").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _post(self, endpoint: str, content: object) -> bytes:
+        return self._send(endpoint, _body(content), "application/json")
+
+    def _send(self, endpoint: str, body: bytes, kind: str) -> bytes:
+        try:
+            reply = self._http.post(_path(endpoint), content=body, headers={"content-type": kind})
+        except httpx.TransportError as err:
+            raise _unreachable(self._url, err) from err
+        return _checked(reply)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same calls, awaited.
+
+    Args:
+        url: Where the service is.
+        timeout: How long one call may take, in seconds.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8080", *, timeout: float = _TIMEOUT) -> None:
+        self._url = url
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
+
+    async def predict(self, endpoint: str, row: Mapping[str, Any]) -> Reply:
+        """Ask about one row. Raises as `Client.predict`."""
+        return msgspec.json.decode(await self._post(endpoint, row), type=Reply)
+
+    async def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Reply]:
+        """Ask about many rows at once. Raises as `Client.predict`."""
+        return msgspec.json.decode(await self._post(endpoint, rows), type=list[Reply])
+
+    async def ready(self) -> bool:
+        """Whether the service says it is ready."""
+        try:
+            return (await self._http.get("/readyz")).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _post(self, endpoint: str, content: object) -> bytes:
+        try:
+            headers = {"content-type": "application/json"}
+            reply = await self._http.post(_path(endpoint), content=_body(content), headers=headers)
+        except httpx.TransportError as err:
+            raise _unreachable(self._url, err) from err
+        return _checked(reply)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _path(endpoint: str) -> str:
+    return f"/predict/{check_name(endpoint, 'endpoint')}"
+
+
+def _body(content: object) -> bytes:
+    """Rows as JSON; numpy's scalars are taken as their Python values, NaN as a missing entry."""
+    return msgspec.json.encode(content, enc_hook=_plain)
+
+
+def _plain(value: Any) -> object:
+    item = getattr(value, "item", None)
+    if callable(item):
+        return item()
+    if type(value).__name__ in {"NAType", "NaTType"}:
+        return None
+    raise NotImplementedError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def _checked(reply: httpx.Response) -> bytes:
+    """The body of a good reply; a bad one as the error it tells."""
+    if reply.is_success:
+        return reply.content
+    try:
+        told = msgspec.json.decode(reply.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        told = {"detail": f"The service answered {reply.status_code} {reply.reason_phrase}."}
+    kind = _BY_CODE.get(str(told.get("code")), FairleadError)
+    values = {name: value for name, value in told.items() if name in _VALUES}
+    if retry := reply.headers.get("retry-after"):
+        values["retry_after"] = float(retry)
+    raise kind(str(told.get("detail", "")), hint=str(told.get("hint", "")), **values)
+
+
+_VALUES = frozenset({"row", "field", "expected", "got", "errors", "limit", "allow", "status"})
+
+
+def _unreachable(url: str, err: httpx.TransportError) -> Overloaded:
+    kind = "did not answer in time" if isinstance(err, httpx.TimeoutException) else "cannot be reached"
+    return Overloaded(f"The service at {url} {kind}.", hint="Start it with `fairlead serve`, or check the address.")

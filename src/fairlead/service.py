@@ -1,0 +1,288 @@
+"""Builds the running service out of its parts: the processes of `fairlead serve` and what each is told.
+
+It stands beside `app`, which builds what runs once and ends. Stores are imported only where they are opened: a gateway must
+answer a second after it was started.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fairlead.config import Config
+from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
+from fairlead.routing.table import SLOTS
+from fairlead.serving.lane import Limits
+from fairlead.serving.process import Settings
+from fairlead.serving.status import GatewayStatus, read_statuses
+from fairlead.serving.supervisor import Supervisor, road_of
+
+if TYPE_CHECKING:
+    from fairlead.app import Stores
+
+__all__ = ["control", "deliver_here", "gateway_settings", "serve", "service_status", "url", "wait_for_gateways"]
+
+_READY_SECONDS = 60.0
+_ALIVE_SECONDS = 3.0
+"""A gateway reports once a second; one that did not for this long is not waited for."""
+
+
+def serve(
+    config: Config,
+    *,
+    on_ready: Callable[[str], None],
+    allow_anonymous: bool = False,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run the whole service on this machine until SIGTERM, SIGINT, or `until` says so.
+
+    Args:
+        config: The settings.
+        on_ready: Told the address once every gateway answers.
+        allow_anonymous: Whether an address that others can reach may be served without tokens.
+        until: Asked some twenty times a second.
+
+    Raises:
+        Forbidden: The address can be reached by others, and nobody allowed that.
+        Conflict: Another service holds the port or the home.
+        Overloaded: The gateways did not become ready within a minute.
+    """
+    _check_host(config.host, allow_anonymous=allow_anonymous)
+    paths = config.paths
+    supervisor = Supervisor(
+        run=paths.run,
+        table=paths.table,
+        bundles=paths.bundles,
+        worker_command=lambda digest: worker_command(config, digest),
+        drain=config.drain,
+    )
+    with closing(_reserve(config.host, config.port, shared=supervisor.took_over)) as reserved, closing(supervisor):
+        port = reserved.getsockname()[1]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stop())
+        for index in range(config.workers):
+            settings = gateway_settings(config, f"gateway-{index}", port)
+            supervisor.add(settings.name, [sys.executable, "-m", "fairlead.serving.process", _text(settings)])
+        home = str(paths.home)
+        supervisor.add("control", [sys.executable, "-m", "fairlead.cli.main", "--home", home, "control"])
+        _wait_until_ready(supervisor, config.workers, until)
+        if not supervisor.stopping:
+            on_ready(url(config.host, port))
+        supervisor.keep(until)
+
+
+def control(config: Config) -> None:
+    """Run the control process until SIGTERM or SIGINT: bring tables and bundles to this machine, carry reports back."""
+    from fairlead.app import open_stores
+    from fairlead.serving.delivery import Delivery
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stores, paths = open_stores(config), config.paths
+    delivery = Delivery(stores.database, stores.blobs, bundles=paths.bundles, table=paths.table, run=paths.run)
+    while not stop.wait(delivery.step()):
+        pass
+
+
+def deliver_here(config: Config, stores: Stores) -> None:
+    """Bring what was deployed to this machine at once, so that a service that starts next needs no store.
+
+    Only where the service of this home runs here, or may: with the database of its own that a laptop has.
+
+    Raises:
+        BundleError: A bundle is missing or corrupt.
+        StorageError: A store or the disk refuses.
+    """
+    from fairlead.serving.delivery import deliver
+
+    deliver(stores.database, stores.blobs, bundles=config.paths.bundles, table=config.paths.table)
+
+
+def wait_for_gateways(stores: Stores, revision: int, seconds: float) -> int:
+    """Wait until every live gateway serves a revision.
+
+    Returns:
+        How many do; 0 where none is alive.
+
+    Raises:
+        Conflict: One could not load it, and goes on with what it has.
+        Overloaded: They did not get there in time.
+    """
+    from fairlead.routing.store import live_gateways
+
+    end = time.monotonic() + seconds
+    while True:
+        with stores.database.read() as connection:
+            reports = live_gateways(connection, time.time() - _ALIVE_SECONDS)
+        for report in reports:
+            if report.state == "failed" and report.revision < revision:
+                raise Conflict(
+                    f"{report.name} cannot serve revision {revision} and goes on with {report.revision}: {report.detail}",
+                    hint="Deploy the former version again, or mend what is said above.",
+                )
+        behind = [report.name for report in reports if report.revision < revision]
+        if not behind:
+            return len(reports)
+        if time.monotonic() > end:
+            raise Overloaded(
+                f"{', '.join(behind)} did not serve revision {revision} within {seconds:g} s.",
+                hint="`fairlead status` shows what each does.",
+            )
+        time.sleep(0.02)
+
+
+class ServedEndpoint(msgspec.Struct, frozen=True):
+    """One variant of an endpoint, as the routing table has it.
+
+    Attributes:
+        name: The endpoint.
+        variant: Its variant.
+        model: The version that answers.
+        weight: Percent of the traffic.
+        road: How it answers; "?" where its bundle is not on this machine.
+    """
+
+    name: str
+    variant: str
+    model: str
+    weight: float
+    road: str
+
+
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """What is deployed, and what this machine's gateways do with it."""
+
+    revision: int
+    endpoints: tuple[ServedEndpoint, ...]
+    gateways: tuple[GatewayStatus, ...]
+
+
+def service_status(config: Config, stores: Stores) -> ServiceStatus:
+    """What is deployed, and what this machine's gateways do with it.
+
+    Raises:
+        StorageError: The database cannot be read.
+    """
+    from fairlead.routing.store import read_table
+
+    with stores.database.read() as connection:
+        table = read_table(connection)
+    endpoints = tuple(
+        ServedEndpoint(endpoint.name, one.name, one.model, one.slots * 100 / SLOTS, _road(config, one.digest))
+        for endpoint in table.endpoints
+        for one in endpoint.variants
+    )
+    return ServiceStatus(table.revision, endpoints, tuple(read_statuses(config.paths.run)))
+
+
+def _road(config: Config, digest: str) -> str:
+    with suppress(FairleadError):
+        return road_of(config.paths.bundles / digest)
+    return "?"
+
+
+def gateway_settings(config: Config, name: str, port: int) -> Settings:
+    """What one gateway process is told."""
+    paths = config.paths
+    return Settings(
+        name=name,
+        host=config.host,
+        port=port,
+        table=paths.table,
+        bundles=paths.bundles,
+        run=paths.run,
+        events=paths.events if config.event_log else None,
+        segment_bytes=config.event_segment_bytes,
+        max_rows=config.max_rows,
+        request_deadline=config.request_deadline,
+        worker_timeout=config.worker_timeout,
+        drain=config.drain,
+        limits=Limits(
+            max_body=config.max_body,
+            header_timeout=config.header_timeout,
+            body_timeout=config.body_timeout,
+            idle_timeout=config.idle_timeout,
+            write_timeout=config.write_timeout,
+        ),
+    )
+
+
+def worker_command(config: Config, digest: str) -> list[str]:
+    """How the worker of a bundle is started."""
+    from fairlead.predictor.worker import socket_path
+
+    paths = config.paths
+    where = [str(paths.bundles / digest), digest, str(socket_path(paths.run, digest))]
+    limits = [str(config.worker_memory), str(config.worker_timeout)]
+    return [sys.executable, "-m", "fairlead.predictor.worker_process", *where, *limits]
+
+
+def url(host: str, port: int) -> str:
+    """The address for a person on this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared, not bound
+    return f"http://{shown}:{port}"
+
+
+def _wait_until_ready(supervisor: Supervisor, gateways: int, until: Callable[[], bool]) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    supervisor.keep(lambda: until() or supervisor.ready(gateways) or time.monotonic() > end)
+    if not supervisor.stopping and not until() and not supervisor.ready(gateways):
+        raise Overloaded(
+            f"The gateways did not become ready within {_READY_SECONDS:g} s.", hint="The lines above say why."
+        )
+
+
+def _check_host(host: str, *, allow_anonymous: bool) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError as err:
+        raise InvalidInput(
+            f"{host!r} is not an IP address.", hint="Use 127.0.0.1, or an address of this machine."
+        ) from err
+    if not loopback and not allow_anonymous:
+        raise Forbidden(
+            f"On {host} everybody who can reach this machine could ask the models: Fairlead has no tokens yet.",
+            hint="Put a proxy that checks callers before 127.0.0.1, or say --allow-anonymous.",
+        )
+
+
+def _reserve(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Hold the port without listening, so that it is ours and every gateway can join.
+
+    Args:
+        host: The address.
+        port: 0 takes a free one.
+        shared: Whether gateways of a former start still listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    probe = socket.socket(family, socket.SOCK_STREAM)
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        probe.bind((host, port))
+        if not shared:
+            taken = probe.getsockname()[1]
+            probe.close()
+            return _reserve(host, taken, shared=True)
+    except OSError as err:
+        probe.close()
+        raise Conflict(
+            f"The address {host}:{port} cannot be used: {err.strerror}.",
+            hint=f"Something else may listen there; choose another with --port {port + 1}.",
+        ) from err
+    return probe
+
+
+def _text(settings: Settings) -> str:
+    return msgspec.json.encode(settings).decode()
