@@ -11,11 +11,13 @@ import pickle
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from fairlead.formats.frames import FrameForm
 
 __all__ = ["Commit", "Environment", "describe_environment", "git_commit", "modules_of", "needed_packages"]
 
@@ -33,7 +35,7 @@ class Environment(msgspec.Struct, frozen=True):
         machine: The processor, "x86_64".
         needed: The distributions that the original cannot be opened without, by name.
         installed: All distributions that were installed, by name.
-        dtypes: The dtype of each column of the frame the original is asked with; empty where it takes a bare array.
+        form: How the table looked that the original is asked with.
     """
 
     python: str
@@ -42,7 +44,7 @@ class Environment(msgspec.Struct, frozen=True):
     machine: str
     needed: dict[str, str]
     installed: dict[str, str]
-    dtypes: dict[str, str]
+    form: FrameForm
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -97,8 +99,8 @@ def needed_packages(modules: Iterable[str]) -> dict[str, str]:
     return {name: version for name in sorted(names | set(ALWAYS)) if (version := _version(name))}
 
 
-def describe_environment(modules: Iterable[str], dtypes: Mapping[str, str]) -> Environment:
-    """This interpreter, this machine, and the packages for a model made of `modules` that is asked with `dtypes`."""
+def describe_environment(modules: Iterable[str], form: FrameForm) -> Environment:
+    """This interpreter, this machine, and the packages for a model made of `modules` that is asked with `form`."""
     installed = {
         name: version
         for distribution in importlib.metadata.distributions()
@@ -111,7 +113,7 @@ def describe_environment(modules: Iterable[str], dtypes: Mapping[str, str]) -> E
         platform.machine(),
         needed_packages(modules),
         dict(sorted(installed.items(), key=lambda item: item[0].lower())),
-        dict(dtypes),
+        form,
     )
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from fairlead.bundle.manifest import Expected
 from fairlead.packing.examination import Examination
-from fairlead.schema import Row, Schema
 
-__all__ = ["ERRAND", "LEFT", "Answer", "Answered", "Errand", "Examine", "Examined", "Left", "Refused"]
+__all__ = ["ERRAND", "LEFT", "Errand", "Examined", "Left", "Refused"]
 
 ERRAND = "errand.msgpack"
 """The file in the opener's folder that says what to do."""
@@ -21,7 +19,7 @@ LEFT = "left.msgpack"
 """The file the opener leaves; it appears whole or not at all."""
 
 
-class Examine(msgspec.Struct, frozen=True, tag="examine"):
+class Errand(msgspec.Struct, frozen=True):
     """Open a model and examine it.
 
     Attributes:
@@ -37,36 +35,10 @@ class Examine(msgspec.Struct, frozen=True, tag="examine"):
     seconds: int
 
 
-class Answer(msgspec.Struct, frozen=True, tag="answer"):
-    """Open a model and let it answer rows.
-
-    Attributes:
-        original: The path of the model's file.
-        schema: What the rows look like.
-        dtypes: Of the frame the model takes; empty where it takes a bare array.
-        rows: To answer.
-        memory: The most address space, in bytes.
-        seconds: The most processor time.
-    """
-
-    original: str
-    schema: Schema
-    dtypes: dict[str, str]
-    rows: tuple[Row, ...]
-    memory: int
-    seconds: int
-
-
 class Examined(msgspec.Struct, frozen=True, tag="examined"):
     """What was found out."""
 
     examination: Examination
-
-
-class Answered(msgspec.Struct, frozen=True, tag="answered"):
-    """What the model said, one a row."""
-
-    answers: tuple[Expected, ...]
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -83,5 +55,4 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     hint: str
 
 
-Errand = Examine | Answer
-Left = Examined | Answered | Refused
+Left = Examined | Refused

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from fairlead.bundle.manifest import Attempt, Road, Samples
+from fairlead.formats.frames import FrameForm
 from fairlead.formats.layout import Layout
 from fairlead.ir.model import Model
 from fairlead.schema import Schema, Value
@@ -46,7 +47,7 @@ class Examination(msgspec.Struct, frozen=True):
     Attributes:
         model_class: For people: "sklearn.pipeline.Pipeline".
         schema: What it takes and gives.
-        dtypes: The dtype of each column of the frame the original is asked with; empty where it takes a bare array.
+        form: How the table looked that the original is asked with.
         samples: Real rows with the original's answers.
         attempts: The compiled roads that were tried, in order.
         proof: The road that was proven; `None` where none was, and the original has to answer itself.
@@ -58,7 +59,7 @@ class Examination(msgspec.Struct, frozen=True):
 
     model_class: str
     schema: Schema
-    dtypes: dict[str, str]
+    form: FrameForm
     samples: Samples
     attempts: tuple[Attempt, ...]
     proof: Proof | None

@@ -22,15 +22,17 @@ import msgspec
 import numpy as np
 
 from fairlead.bundle.manifest import Attempt, Road, Samples
-from fairlead.errors import ConversionUnsupported, FairleadError, InvalidInput, PredictionFailed
-from fairlead.formats import onnx, skl2onnx_graph, sklearn
+from fairlead.errors import ConversionUnsupported, FairleadError, InvalidInput
+from fairlead.formats import frames, onnx, skl2onnx_graph, sklearn
+from fairlead.formats.frames import FrameForm
 from fairlead.ir import hardrows
+from fairlead.ir.hardrows import unseen_value
 from fairlead.ir.parity import Comparison, compare
 from fairlead.packing.environment import modules_of
 from fairlead.packing.examination import TOLERANCE, Examination, Proof, Say
 from fairlead.packing.infer import allow_missing, infer_schema
 from fairlead.packing.metrics import classification_metrics, regression_metrics
-from fairlead.packing.original import Answers, Original, open_original
+from fairlead.packing.original import Answers, Original, answer_rows, open_original
 from fairlead.packing.table import Table, rows_of
 from fairlead.predictor.compiled import open_compiled
 from fairlead.schema import Row, Schema, Value
@@ -43,6 +45,9 @@ REAL_ROWS = 10_000
 HARD_ROWS = 60_000
 """How many rows on and beside thresholds are compared at most."""
 
+VISIBLE = 1e-9
+"""A difference above this is shown row by row, also where it is tolerated."""
+
 SAMPLES = 100
 """How many rows with their answers lie in a bundle at most."""
 
@@ -53,8 +58,10 @@ CHUNK = 4_096
 class _Case(msgspec.Struct, frozen=True):
     """What every road is compared on."""
 
-    original: Original
+    model: Any
     schema: Schema
+    form: FrameForm
+    closed: frozenset[str]
     rows: list[Row]
     answers: Answers
 
@@ -84,15 +91,24 @@ def _examine(original: Original, say: Say) -> Examination:
     frame = original.table.frame
     answers = original.ask(frame)
     _check_answers(answers)
-    schema = _schema(original)
+    schema = infer_schema(
+        original.table,
+        task=original.task,
+        classes=original.classes,
+        probabilities=original.probabilities,
+        categories=original.categories,
+    )
+    form = frames.form(original.given(frame), schema)
+    schema, closed = _tried(original, schema, form)
     chosen = spread(len(frame), REAL_ROWS)
-    case = _Case(original, schema, rows_of(frame.iloc[chosen], schema.columns), answers.take(chosen))
+    rows = rows_of(frame.iloc[chosen], schema.columns)
+    case = _Case(original.model, schema, form, closed, rows, answers.take(chosen))
     attempts, proof = _try_roads(case, say)
     return Examination(
         original.model_class,
         schema,
-        original.dtypes,
-        choose_samples(case.rows, case.answers),
+        form,
+        choose_samples(rows, case.answers),
         attempts,
         proof,
         _metrics(original.table, schema, answers),
@@ -144,31 +160,29 @@ def _check_answers(answers: Answers) -> None:
         raise InvalidInput(f"The model gives row {row} of the table a probability of NaN.", row=row)
 
 
-def _schema(original: Original) -> Schema:
-    """The schema; a column may be missing where it was in the table, or where the original answers without it."""
-    schema = infer_schema(
-        original.table,
-        task=original.task,
-        classes=original.classes,
-        probabilities=original.probabilities,
-        categories=original.categories,
-    )
+def _tried(original: Original, schema: Schema, form: FrameForm) -> tuple[Schema, frozenset[str]]:
+    """What only the model can tell, by asking: the schema with nullable columns, and the columns closed to unseen values.
+
+    A column may be missing where it was in the table, or where the original answers without it.
+    """
     row = rows_of(original.table.frame.head(1), schema.columns)[0]
-    taken = {
-        column.name
-        for position, column in enumerate(schema.columns)
-        if not column.nullable and _answers(original, (*row[:position], None, *row[position + 1 :]), schema)
-    }
-    return allow_missing(schema, taken)
 
+    def answered(position: int, entry: Value) -> bool:
+        changed = (*row[:position], entry, *row[position + 1 :])
+        try:
+            _check_answers(answer_rows(original.model, [changed], schema, form))
+        except FairleadError:
+            return False
+        return True
 
-def _answers(original: Original, row: Row, schema: Schema) -> bool:
-    """Whether the original gives a finite answer to a row."""
-    try:
-        _check_answers(original.ask_rows([row], schema))
-    except FairleadError:
-        return False
-    return True
+    columns = list(enumerate(schema.columns))
+    nullable = {one.name for position, one in columns if not one.nullable and answered(position, None)}
+    closed = frozenset(
+        one.name
+        for position, one in columns
+        if one.categories and one.type != "boolean" and not answered(position, unseen_value(one.categories))
+    )
+    return allow_missing(schema, nullable), closed
 
 
 def _metrics(table: Table, schema: Schema, answers: Answers) -> dict[str, float]:
@@ -203,7 +217,7 @@ def _try_roads(case: _Case, say: Say) -> tuple[tuple[Attempt, ...], Proof | None
 
 def _by_ir(case: _Case) -> tuple[Proof, list[Row]]:
     """Take the model apart, compile it to one node; its thresholds give the hard rows."""
-    model = sklearn.read(case.original.model, case.schema)
+    model = sklearn.read(case.model, case.schema, case.form)
     compiled = onnx.compile_model(model)
     hard = hardrows.hard_rows(model, case.rows, HARD_ROWS)
     return Proof("ir", compiled.graph, compiled.layout, model), hard
@@ -211,8 +225,8 @@ def _by_ir(case: _Case) -> tuple[Proof, list[Row]]:
 
 def _by_graph(case: _Case) -> tuple[Proof, list[Row]]:
     """Convert the model to a general graph; only the schema gives hard rows."""
-    compiled = skl2onnx_graph.convert(case.original.model, case.schema)
-    hard = hardrows.hard_rows_of_schema(case.schema, case.rows, HARD_ROWS)
+    compiled = skl2onnx_graph.convert(case.model, case.schema)
+    hard = hardrows.hard_rows_of_schema(case.schema, case.rows, HARD_ROWS, case.closed)
     return Proof("graph", compiled.graph, compiled.layout), hard
 
 
@@ -222,15 +236,18 @@ _ROADS: tuple[tuple[Road, Callable[[_Case], tuple[Proof, list[Row]]]], ...] = ((
 
 def _compare(case: _Case, proof: Proof, hard: list[Row]) -> Attempt:
     """Answer real and hard rows by the predictor that serves, and compare with the original."""
-    hard, hard_answers = _ask_hard(case, hard)
     rows = [*case.rows, *hard]
-    expected = _joined(case.answers, hard_answers)
     try:
+        expected = (
+            _joined(case.answers, answer_rows(case.model, hard, case.schema, case.form)) if hard else case.answers
+        )
         said = _answer_compiled(proof, rows, case.schema)
         found = _difference(case.schema, expected, said)
     except FairleadError as err:
         cause = f" ({_first_line(err.__cause__)})" if err.__cause__ else ""
         return Attempt(proof.road, proven=False, reason=f"{err.detail}{cause}")
+    # Differences in the last bits are no news; the rows are named where a person would see the difference.
+    worst = found.worst if not found.proven or found.largest_difference > VISIBLE else ()
     return Attempt(
         proof.road,
         proven=found.proven,
@@ -239,27 +256,8 @@ def _compare(case: _Case, proof: Proof, hard: list[Row]) -> Attempt:
         hard_rows=len(hard),
         largest_difference=found.largest_difference,
         label_agreement=found.label_agreement,
-        worst_rows=tuple(_in_words(case.schema, rows[one], expected, said, one) for one in found.worst),
+        worst_rows=tuple(_in_words(case.schema, rows[one], expected, said, one) for one in worst),
     )
-
-
-def _ask_hard(case: _Case, hard: list[Row]) -> tuple[list[Row], Answers]:
-    """The hard rows the original answers, with its answers.
-
-    An encoder made with handle_unknown="error" refuses unseen values; then only the rows without them can be compared.
-    """
-    if not hard:
-        return [], Answers([], case.answers.probabilities[:0] if case.answers.probabilities is not None else None)
-    try:
-        return hard, case.original.ask_rows(hard, case.schema)
-    except PredictionFailed:
-        known = [
-            (position, frozenset((*column.categories, None)))
-            for position, column in enumerate(case.schema.columns)
-            if column.categories
-        ]
-        seen = [row for row in hard if all(row[position] in values for position, values in known)]
-        return seen, case.original.ask_rows(seen, case.schema) if seen else _ask_hard(case, [])[1]
 
 
 def _joined(first: Answers, second: Answers) -> Answers:

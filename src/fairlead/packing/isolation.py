@@ -26,7 +26,6 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.bundle.manifest import Expected
 from fairlead.errors import (
     BundleError,
     ConversionUnsupported,
@@ -36,12 +35,12 @@ from fairlead.errors import (
     PredictionFailed,
     SchemaMismatch,
 )
-from fairlead.packing.errand import ERRAND, LEFT, Answer, Answered, Errand, Examine, Examined, Left, Refused
+from fairlead.formats import pickled
+from fairlead.packing.errand import ERRAND, LEFT, Errand, Examined, Left, Refused
 from fairlead.packing.examination import Examination
 from fairlead.packing.table import Table
-from fairlead.schema import Row, Schema
 
-__all__ = ["MEMORY", "SECONDS", "answer_apart", "examine_apart"]
+__all__ = ["MEMORY", "SECONDS", "clean_environment", "examine_apart", "last_words"]
 
 MEMORY = 8 * 2**30
 """The address space an opener may have, in bytes, unless another bound is given."""
@@ -76,45 +75,17 @@ def examine_apart(original: Path, table: Table, *, memory: int = MEMORY, seconds
     with tempfile.TemporaryDirectory(prefix="fairlead-opener-") as name:
         folder = Path(name)
         _hand_over(table, folder / "table.pickle")
-        errand = Examine(str(original.resolve()), str(folder / "table.pickle"), memory, int(seconds) + 1)
+        errand = Errand(str(original.resolve()), str(folder / "table.pickle"), memory, int(seconds) + 1)
         left = _send(errand, folder, seconds)
-    if not isinstance(left, Examined):
-        raise BundleError("The opener's process left the answer to another question.", hint=_NO_REASON)
     return _checked(left.examination)
-
-
-def answer_apart(  # noqa: PLR0913 - a model, how to ask it, what to ask, and two bounds
-    original: Path,
-    schema: Schema,
-    dtypes: dict[str, str],
-    rows: tuple[Row, ...],
-    *,
-    memory: int = MEMORY,
-    seconds: float = SECONDS,
-) -> tuple[Expected, ...]:
-    """Let the model in a file answer rows in a process of its own.
-
-    Raises:
-        BundleError: As `examine_apart`, or it answered another number of rows.
-        FormatUnknown: As `examine_apart`.
-        PredictionFailed: The model raised.
-    """
-    with tempfile.TemporaryDirectory(prefix="fairlead-opener-") as name:
-        errand = Answer(str(original.resolve()), schema, dtypes, rows, memory, int(seconds) + 1)
-        left = _send(errand, Path(name), seconds)
-    if not isinstance(left, Answered) or len(left.answers) != len(rows):
-        raise BundleError("The opener's process did not answer every row.", hint=_NO_REASON)
-    return left.answers
 
 
 def _hand_over(table: Table, path: Path) -> None:
     """Write the table for the opener; only a pickle keeps every dtype, and it travels away from us."""
-    from fairlead.formats import pickled
-
     pickled.save(table, path)
 
 
-def _send(errand: Errand, folder: Path, seconds: float) -> Left:
+def _send(errand: Errand, folder: Path, seconds: float) -> Examined:
     """Run one opener to its end and read what it left."""
     (folder / ERRAND).write_bytes(msgspec.msgpack.encode(errand))
     desk = folder / "desk"
@@ -123,7 +94,7 @@ def _send(errand: Errand, folder: Path, seconds: float) -> Left:
         process = subprocess.Popen(  # noqa: S603 - this Python, this package
             [sys.executable, "-P", "-m", "fairlead.packing.opener", str(folder)],
             cwd=desk,
-            env=_environment(desk),
+            env=clean_environment(desk),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -144,8 +115,11 @@ def _send(errand: Errand, folder: Path, seconds: float) -> Left:
     return _read(folder, process.returncode)
 
 
-def _environment(desk: Path) -> dict[str, str]:
-    """What the opener sees of this process's environment: no secret, and a home and temp folder that go with it."""
+def clean_environment(desk: Path) -> dict[str, str]:
+    """What a process that opens a model sees of this one's environment.
+
+    No secret, and a home and a folder for temporary files that go with it.
+    """
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     paths = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]  # noqa: PTH100 - text in, text out
     if paths:
@@ -153,13 +127,13 @@ def _environment(desk: Path) -> dict[str, str]:
     return {**kept, "HOME": str(desk), "TMPDIR": str(desk), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _read(folder: Path, code: int) -> Left:
+def _read(folder: Path, code: int) -> Examined:
     """What the opener left, as typed data."""
     data = _bytes(folder / LEFT)
     if data is None:
-        raise BundleError(f"Opening the model {_ending(code)}{_last_words(folder)}", hint=_NO_REASON)
+        raise BundleError(f"Opening the model {_ending(code)}{last_words(folder / 'said.txt')}", hint=_NO_REASON)
     try:
-        left = msgspec.msgpack.decode(data, type=Left)
+        left: Left = msgspec.msgpack.decode(data, type=Left)
     except (msgspec.MsgspecError, RecursionError) as err:
         raise BundleError("The opener's process left something that is no result.", hint=_NO_REASON) from err
     if isinstance(left, Refused):
@@ -191,9 +165,8 @@ def _ending(code: int) -> str:
     return f"crashed its process ({name})."
 
 
-def _last_words(folder: Path) -> str:
+def last_words(path: Path) -> str:
     """The last line the process said, for the person who looks for the cause."""
-    path = folder / "said.txt"
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         lines = _lines(file.read().decode(errors="replace"))
@@ -224,7 +197,7 @@ def _checked(examination: Examination) -> Examination:
         and len(set(schema.names)) == width
         and 0 < len(samples.rows) == len(samples.expected) <= 1_000
         and all(len(row) == width for row in samples.rows)
-        and set(examination.dtypes) in (set(), set(schema.names))
+        and len(examination.form.dtypes) == len(examination.form.nones) == width
         and len(examination.attempts) <= 8
         and all(len(attempt.worst_rows) <= 10 for attempt in examination.attempts)
         and (examination.proof is None or examination.proof.road != "worker")

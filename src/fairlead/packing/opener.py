@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ import msgspec
 
 from fairlead.errors import FairleadError, FormatUnknown
 from fairlead.formats import pickled
-from fairlead.packing.errand import ERRAND, LEFT, Answer, Answered, Errand, Examine, Examined, Left, Refused
+from fairlead.packing.errand import ERRAND, LEFT, Errand, Examined, Left, Refused
 from fairlead.packing.examine import examine
-from fairlead.packing.original import answer_rows
 
 __all__ = ["main"]
 
@@ -45,7 +43,7 @@ def main(folder: Path) -> None:
     errand = msgspec.msgpack.decode((folder / ERRAND).read_bytes(), type=Errand)
     _confine(errand.memory, errand.seconds)
     try:
-        left: Left = _examined(errand) if isinstance(errand, Examine) else _answered(errand)
+        left: Left = _examined(errand)
     except FairleadError as err:
         left = Refused(err.code, err.detail, err.hint)
     except MemoryError:
@@ -59,18 +57,11 @@ def main(folder: Path) -> None:
     part.replace(folder / LEFT)
 
 
-def _examined(errand: Examine) -> Examined:
+def _examined(errand: Errand) -> Examined:
     # The table comes from the parent and is opened first, before anybody else's code has run here.
     table = pickled.load(Path(errand.table))
     model = _open(errand.original)
     return Examined(examine(model, table, say=lambda line: print(line, flush=True)))  # noqa: T201 - the parent reads it
-
-
-def _answered(errand: Answer) -> Answered:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        answers = answer_rows(_open(errand.original), errand.rows, errand.schema, errand.dtypes)
-    return Answered(answers.expected())
 
 
 def _open(path: str) -> Any:
@@ -81,15 +72,8 @@ def _open(path: str) -> Any:
     """
     try:
         return pickled.load(Path(path))
-    except ModuleNotFoundError as err:
-        raise _lacking(err) from err
-    except AttributeError as err:
-        raise FormatUnknown(
-            f"A class or function of the model does not exist here: {str(err)[:300]}.",
-            hint="Install the version of the package that the model was trained with.",
-        ) from err
     except FairleadError as err:
-        # The loader may have put its own words around the reason.
+        # The loader's own words for a missing module do not know what its package is called.
         if isinstance(err.__cause__, ModuleNotFoundError):
             raise _lacking(err.__cause__) from err
         raise

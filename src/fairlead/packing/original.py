@@ -16,6 +16,7 @@ import numpy as np
 from fairlead.bundle.manifest import Expected
 from fairlead.errors import FairleadError, InvalidInput, PredictionFailed
 from fairlead.formats import sklearn
+from fairlead.formats.frames import FrameForm, frame
 from fairlead.packing.table import Table, order_columns, plain_value
 from fairlead.schema import Row, Schema, Task, Value
 
@@ -61,7 +62,7 @@ class Original(msgspec.Struct, frozen=True):
         classes: In the order of its probabilities.
         probabilities: Whether it gives them.
         categories: By column, the values it knows where it treats the column as names.
-        dtypes: Of the frame it takes; empty where it takes a bare array.
+        named: Whether it takes a frame with names, not a bare array.
         params: Its own parameters.
     """
 
@@ -72,7 +73,7 @@ class Original(msgspec.Struct, frozen=True):
     classes: tuple[str | int | float | bool, ...]
     probabilities: bool
     categories: Mapping[str, tuple[Any, ...]]
-    dtypes: dict[str, str]
+    named: bool
     params: dict[str, Value]
 
     def ask(self, frame: Any) -> Answers:
@@ -81,37 +82,34 @@ class Original(msgspec.Struct, frozen=True):
         Raises:
             PredictionFailed: The model raised.
         """
-        return _ask(self.model, frame if self.dtypes else frame.to_numpy())
+        return _ask(self.model, self.given(frame))
 
-    def ask_rows(self, rows: Sequence[Row], schema: Schema) -> Answers:
-        """Ask with plain rows, as a request carries them.
-
-        Raises:
-            PredictionFailed: The model raised.
-        """
-        return answer_rows(self.model, rows, schema, self.dtypes)
+    def given(self, frame: Any) -> Any:
+        """Rows of the table as the model was given them: a frame, or a bare array."""
+        return frame if self.named else frame.to_numpy()
 
 
-def answer_rows(model: Any, rows: Sequence[Row], schema: Schema, dtypes: Mapping[str, str]) -> Answers:
+def answer_rows(model: Any, rows: Sequence[Row], schema: Schema, form: FrameForm) -> Answers:
     """Ask a model with plain rows, as a request carries them.
 
     Args:
         model: The object.
         rows: In the order of `schema`.
         schema: What they look like.
-        dtypes: Of the frame the model takes; empty where it takes a bare array.
+        form: How the table looked that the model takes.
 
     Raises:
         PredictionFailed: The model raised, or gave another number of answers.
     """
-    return _ask(model, sklearn.frame(rows, schema, dtypes or None))
+    return _ask(model, frame(rows, schema, form))
 
 
 def open_original(model: Any, table: Table) -> Original:
     """Describe a model and order the table as it was trained.
 
     Raises:
-        InvalidInput: The object has no `predict`, or is not fitted.
+        ConversionUnsupported: It is no kind of model that can be served, or is not fitted.
+        InvalidInput: The object has no `predict`.
         SchemaMismatch: The table's columns are not the model's.
     """
     if not callable(getattr(model, "predict", None)):
@@ -119,33 +117,87 @@ def open_original(model: Any, table: Table) -> Original:
             f"A {type(model).__module__}.{type(model).__qualname__} has no `predict`.",
             hint="Give a fitted estimator, a pipeline, or an object with a `predict` method.",
         )
+    if not sklearn.FORMAT.recognise(model):
+        return _open_foreign(model, table)
     description = sklearn.describe(model)
-    width = getattr(model, "n_features_in_", None)
-    ordered = order_columns(table, description.feature_names, width if isinstance(width, int) else None)
-    named = description.feature_names is not None
     return Original(
         model,
-        ordered,
+        order_columns(table, description.feature_names, description.feature_count),
         description.model_class,
         description.task,
         tuple(description.classes),
         description.probabilities,
         sklearn.categories(model),
-        {str(name): str(dtype) for name, dtype in ordered.frame.dtypes.items()} if named else {},
+        description.feature_names is not None,
         params_of(model),
     )
 
 
+def _open_foreign(model: Any, table: Table) -> Original:
+    """Describe an object of somebody's own class by what it shows and, where it shows no classes, by what it answers."""
+    names = getattr(model, "feature_names_in_", None)
+    width = getattr(model, "n_features_in_", None)
+    ordered = order_columns(table, None if names is None else [str(name) for name in names], width)
+    proba = callable(getattr(model, "predict_proba", None))
+    shown = getattr(model, "classes_", None)
+    if shown is None:
+        said = _ask(model, ordered.frame if ordered.named else ordered.frame.to_numpy())
+        shown = _classes_of(said.labels, ordered, probabilities=said.probabilities)
+    classes = tuple(value for value in map(plain_value, np.asarray(shown).tolist()) if value is not None)
+    return Original(
+        model,
+        ordered,
+        f"{type(model).__module__}.{type(model).__qualname__}",
+        "classification" if classes else "regression",
+        classes,
+        bool(classes) and proba,
+        {},
+        ordered.named,
+        params_of(model),
+    )
+
+
+def _classes_of(labels: Sequence[Value], table: Table, *, probabilities: Any) -> list[Value]:
+    """The classes of a model that does not name them: text, truth values or probabilities tell a classification.
+
+    Raises:
+        InvalidInput: It gives probabilities of another number of classes than the target and its answers have.
+    """
+    if probabilities is None and all(
+        isinstance(label, int | float) and not isinstance(label, bool) for label in labels
+    ):
+        return []
+    truth = [] if table.target is None else [plain_value(value) for value in table.target.tolist()]
+    found = sorted({*labels, *truth} - {None}, key=lambda one: (isinstance(one, str), one))
+    if probabilities is not None and probabilities.shape[1] != len(found):
+        raise InvalidInput(
+            f"The model gives {probabilities.shape[1]} probabilities a row, and {len(found)} classes are known: {found[:10]!r}.",
+            hint="Give the model an attribute `classes_`, in the order of its probabilities.",
+        )
+    return list(found)
+
+
 def _ask(model: Any, given: Any) -> Answers:
+    """Ask the model in its own way; whatever it raises becomes one error."""
     try:
-        labels, probabilities = sklearn.answers(model, given)
+        known = sklearn.FORMAT.recognise(model)
+        labels, probabilities = sklearn.answers(model, given) if known else _ask_foreign(model, given)
+        return _plain_answers(labels, probabilities, len(given))
     except FairleadError:
         raise
     except Exception as err:
         raise PredictionFailed(
             f"The model raised {type(err).__name__}: {_first_line(err)}", hint="Check that it predicts the table."
         ) from err
-    return _plain_answers(labels, probabilities, len(given))
+
+
+def _ask_foreign(model: Any, given: Any) -> tuple[Any, Any]:
+    """Labels or values, and probabilities where the class has them."""
+    found = np.asarray(model.predict(given))
+    probabilities = model.predict_proba(given) if callable(getattr(model, "predict_proba", None)) else None
+    if probabilities is None and not hasattr(model, "classes_") and found.dtype.kind in "iuf":
+        return found.astype(np.float64), None
+    return found, probabilities
 
 
 def params_of(model: Any) -> dict[str, Value]:

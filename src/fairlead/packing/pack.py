@@ -1,8 +1,8 @@
 """Packing: from a model and its table to a sealed bundle.
 
 ```
-table ─▶ examine (here for an object, in the opener for a file) ─▶ worker proven, where no compiled road is
-      ─▶ files laid out ─▶ sealed ─▶ every sample answered again ─▶ Bundle
+table ─▶ examine (here for an object, in the opener for a file) ─▶ files laid out ─▶ sealed
+      ─▶ every sample answered again, by the graph or by a worker ─▶ Bundle
 ```
 
 The folder appears whole under its name or not at all, and nothing here knows a registry: `app.py` publishes.
@@ -10,8 +10,10 @@ The folder appears whole under its name or not at all, and nothing here knows a 
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from fairlead.bundle.manifest import Attempt, ParityReport, Road
-from fairlead.bundle.reader import Bundle, open_bundle
+from fairlead.bundle.manifest import Attempt, ParityReport
+from fairlead.bundle.reader import MANIFEST, Bundle, open_bundle
 from fairlead.bundle.seal import seal
 from fairlead.errors import Conflict, InvalidInput, NotFound, ParityFailed, StorageError
 from fairlead.formats import pickled
@@ -31,7 +33,7 @@ from fairlead.packing.examination import TOLERANCE, Examination, Say
 from fairlead.packing.metrics import check_metrics
 from fairlead.packing.plots import take_plots
 from fairlead.packing.table import Table, plain_value, take_table
-from fairlead.packing.verify import answer_distance, answers_differ, verify_bundle
+from fairlead.packing.verify import verify_bundle
 from fairlead.refs import check_name
 from fairlead.schema import Value
 
@@ -143,25 +145,35 @@ def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
 
         examination = examine(model, table, say=say)
         original = _save(model, folder / "model" / "original.pkl", examination.modules)
-    attempts = examination.attempts
-    if examination.proof is None:
-        say("No compiled road is proven: the original will answer, in a worker.")
-        attempts = (*attempts, _prove_worker(original, examination, limits))
-    road: Road = "worker" if examination.proof is None else examination.proof.road
-    _write(folder, examination, ParityReport(road, TOLERANCE, attempts))
+    report = ParityReport("worker", TOLERANCE, examination.attempts)
+    if examination.proof is not None:
+        report = ParityReport(examination.proof.road, TOLERANCE, examination.attempts)
     commit = git_commit(Path.cwd())
+    _write(folder, examination)
     _write_facts(folder, examination, table, given, dirty=commit.dirty)
-    bundle = seal(
+    bundle = _seal(folder, report, given, examination, commit.commit)
+    if examination.proof is not None:
+        say("Answering the samples from the sealed bundle.")
+        verify_bundle(bundle).require()
+        return bundle
+    say("No compiled road is proven: the original will answer, in a worker. Reopening it there.")
+    proof = _prove_worker(bundle)
+    (folder / MANIFEST).unlink()  # that seal was a draft for the worker; the evidence belongs under the final one
+    report = ParityReport("worker", TOLERANCE, (*report.attempts, proof))
+    return _seal(folder, report, given, examination, commit.commit)
+
+
+def _seal(folder: Path, report: ParityReport, given: _Given, examination: Examination, commit: str) -> Bundle:
+    """Write the parity report and seal."""
+    _json(folder / "parity.json", report)
+    return seal(
         folder,
         name=given.name,
         format="pickle",
         model_class=examination.model_class,
-        road=road,
-        git_commit=commit.commit,
+        road=report.road,
+        git_commit=commit,
     )
-    say("Answering the samples from the sealed bundle.")
-    verify_bundle(bundle).require()
-    return bundle
 
 
 def _copy(path: Path, folder: Path) -> Path:
@@ -178,49 +190,58 @@ def _copy(path: Path, folder: Path) -> Path:
 
 
 def _save(model: Any, path: Path, modules: Iterable[str]) -> Path:
-    """The object, saved so that a process that knows none of the user's own modules can open it."""
-    del modules
-    pickled.save(model, path)
+    """Save the object so that a process that knows none of the user's own modules can open it.
+
+    A class of an installed package is saved by its name, as pickle does. One of a script or module of the user's own is
+    saved with its code, because no other machine has that file.
+    """
+    homes = importlib.metadata.packages_distributions()
+    own = [sys.modules[name] for name in modules if name not in homes and name in sys.modules]
+    if not own:
+        pickled.save(model, path)
+        return path
+    import cloudpickle
+
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        path.write_bytes(cloudpickle.dumps(model, protocol=5))
+    except Exception:  # noqa: BLE001 - what cannot go by value, such as a compiled extension, may still go by name
+        pickled.save(model, path)
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
     return path
 
 
-def _prove_worker(original: Path, examination: Examination, limits: Limits) -> Attempt:
-    """Reopen the saved original in a process of its own and let it answer the samples.
+def _prove_worker(draft: Bundle) -> Attempt:
+    """Let the saved original answer the samples in the worker that would serve it.
 
     Raises:
-        BundleError: It cannot be opened there.
-        ParityFailed: It answers differently; then there is no road at all.
+        ParityFailed: It cannot be reopened, or answers differently; then there is no road at all.
     """
-    samples = examination.samples
-    said = isolation.answer_apart(
-        original, examination.schema, examination.dtypes, samples.rows, memory=limits.memory, seconds=limits.seconds
-    )
-    differences = [answers_differ(examination.schema, *pair) for pair in zip(samples.expected, said, strict=True)]
-    rows = [row for row, difference in enumerate(differences) if difference]
-    if rows:
+    found = verify_bundle(draft)
+    if not found.holds:
+        first = found.problems[0]
         raise ParityFailed(
-            f"Reopened in a process of its own, the model answers {len(rows)} of {len(said)} rows differently; "
-            f"row {rows[0]}: {differences[rows[0]]}.",
-            hint="A model whose answers are drawn by chance, or that depends on something outside itself, cannot be packed.",
-            row=rows[0],
+            f"Reopened in a worker, the model does not give its own answers: {first.where}: {first.what}",
+            hint="A model whose answers are drawn by chance, or that needs something outside itself, cannot be packed.",
         )
-    distances = [answer_distance(*pair) for pair in zip(samples.expected, said, strict=True)]
     return Attempt(
         "worker",
         proven=True,
         reason="proven",
-        real_rows=len(said),
-        largest_difference=max(distances),
-        label_agreement=1.0 if examination.schema.output.task == "classification" else None,
+        real_rows=found.samples,
+        largest_difference=found.largest_difference,
+        label_agreement=1.0 if draft.schema.output.task == "classification" else None,
     )
 
 
-def _write(folder: Path, examination: Examination, parity: ParityReport) -> None:
+def _write(folder: Path, examination: Examination) -> None:
     """What serving needs."""
     _json(folder / "schema.json", examination.schema)
     _json(folder / "samples.json", examination.samples)
-    _json(folder / "parity.json", parity)
-    _json(folder / "environment.json", describe_environment(examination.modules, examination.dtypes))
+    _json(folder / "environment.json", describe_environment(examination.modules, examination.form))
     proof = examination.proof
     if proof is None:
         return

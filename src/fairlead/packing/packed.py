@@ -90,4 +90,4 @@ def evidence(parity: ParityReport) -> list[tuple[str, str]]:
 
 def _compared(attempt: Attempt) -> str:
     hard = f" and {attempt.hard_rows:,} hard rows" if attempt.hard_rows else ""
-    return f"{attempt.real_rows:,} real{hard if hard else ' rows'}"
+    return f"{attempt.real_rows:,} real{hard or ' rows'}"

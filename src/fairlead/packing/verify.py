@@ -1,7 +1,7 @@
 """Does a bundle still give the answers it was sealed with?
 
 Digests say that the bytes are the same; the samples say that this machine, with its processor and its libraries, makes the
-same of them. The rows are answered by the predictor that serves: in this process for a compiled road, in a process of its own
+same of them. The rows are answered by the predictor that serves: in this process for a compiled road, in the worker
 for the original.
 """
 
@@ -16,11 +16,11 @@ from fairlead.bundle.manifest import Expected, Road
 from fairlead.bundle.reader import Bundle, open_bundle
 from fairlead.errors import BundleError, FairleadError, ParityFailed
 from fairlead.packing.examination import TOLERANCE
-from fairlead.packing.isolation import answer_apart
+from fairlead.packing.reopening import answer_in_worker
 from fairlead.predictor.compiled import open_compiled
 from fairlead.schema import Schema, Value
 
-__all__ = ["Problem", "VerifyReport", "answer_distance", "answers_differ", "corrupt", "frame_dtypes", "verify_bundle"]
+__all__ = ["Problem", "VerifyReport", "answer_distance", "answers_differ", "corrupt", "verify_bundle"]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -125,21 +125,7 @@ def _answer(bundle: Bundle) -> Sequence[Expected]:
     if layout is not None and graph is not None:
         outcomes = open_compiled(graph, layout, schema).answer(samples.rows)
         return [Expected(outcome.prediction, outcome.probabilities) for outcome in outcomes]
-    return answer_apart(bundle.original, schema, frame_dtypes(bundle), samples.rows)
-
-
-def frame_dtypes(bundle: Bundle) -> dict[str, str]:
-    """The dtypes of the frame that the bundle's original takes; empty for a bare array.
-
-    Raises:
-        BundleError: `environment.json` does not say.
-    """
-    try:
-        return msgspec.convert(bundle.environment["dtypes"], dict[str, str])
-    except (KeyError, msgspec.ValidationError) as err:
-        raise BundleError(
-            "environment.json does not say which dtypes the model takes.", file="environment.json"
-        ) from err
+    return answer_in_worker(bundle, samples.rows)
 
 
 def answer_distance(then: Expected, now: Expected) -> float:
