@@ -104,6 +104,25 @@ def test_a_name_or_digest_that_is_none_is_not_published(model, digest, database)
     assert list_models(database) == []
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"metrics": {"auc": float("nan")}},
+        {"metrics": {"auc": float("inf")}},
+        {"metrics": {"auc": "good"}},
+        {"metrics": {"auc": None}},
+        {"params": {"x": float("-inf")}},
+        {"params": {"x": [1]}},
+        {"params": {"x": object()}},
+        {"description": "half a character: \ud800"},
+    ],
+)
+def test_a_fact_that_would_not_read_back_is_not_published(facts, database):
+    with pytest.raises(InvalidInput):
+        published(database, **facts)
+    assert list_models(database) == []
+
+
 def test_an_alias_moves_and_each_move_is_told(database):
     published(database)
     published(database, "b" * 64)

@@ -7,6 +7,7 @@ what the audit tells is what happened.
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -135,10 +136,12 @@ def publish(  # noqa: PLR0913 - a version's facts, each by its name
 
     Raises:
         BadReference: `model` or `digest` is none.
+        InvalidInput: A metric is no finite number, a parameter is no plain value, or a text cannot be stored.
         StorageError: The database cannot be written; nothing is published.
     """
     check_name(model, "model")
     check_digest(digest)
+    facts = _checked_facts(description, metrics or {}, params or {})
     with database.write() as connection:
         known = connection.execute(
             sa.select(versions.c.number).where(versions.c.model == model, versions.c.digest == digest)
@@ -147,9 +150,7 @@ def publish(  # noqa: PLR0913 - a version's facts, each by its name
             return resolve_in(connection, ModelRef(model, number=known))
         now = time.time()
         number = _next_number(connection, model, now)
-        version = Version(
-            model, number, digest, road, task, now, actor, description, dict(metrics or {}), dict(params or {})
-        )
+        version = Version(model, number, digest, road, task, now, actor, facts.description, facts.metrics, facts.params)
         connection.execute(sa.insert(versions).values(_row(version)))
         append_entry(connection, actor, "published", version.ref, {"digest": digest, "road": road})
     return version
@@ -265,6 +266,26 @@ def remove_alias(database: Database, model: str, alias: str, *, actor: str) -> A
         connection.execute(sa.delete(aliases).where(aliases.c.model == model, aliases.c.alias == alias))
         append_entry(connection, actor, "unaliased", f"{model}:{alias}", {"former": former.ref})
     return Alias(model, alias, None, former.number)
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    description: str
+    metrics: dict[str, float]
+    params: dict[str, Value]
+
+
+def _checked_facts(description: str, metrics: Mapping[str, float], params: Mapping[str, Value]) -> _Facts:
+    """What people said of a version, if it reads back as it is written: JSON has neither NaN nor half a character."""
+    for name, value in (*metrics.items(), *params.items()):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidInput(f"{name!r} is {value}: it must be a finite number.", hint="Leave it out.", field=name)
+    facts = {"description": description, "metrics": dict(metrics), "params": dict(params)}
+    try:
+        return msgspec.json.decode(msgspec.json.encode(facts), type=_Facts)
+    except (msgspec.DecodeError, TypeError, UnicodeEncodeError) as error:
+        raise InvalidInput(
+            f"The version's facts cannot be stored: {error}.", hint="Metrics are numbers; parameters numbers and texts."
+        ) from error
 
 
 def _check_alias(alias: str) -> None:

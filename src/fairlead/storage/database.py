@@ -249,6 +249,7 @@ def _make_folder(folder: Path) -> None:
 
 _HINTS = {
     "locked": "Another process is writing for long; try again.",
+    "lock timeout": "Another process is writing for long; try again.",
     "full": "Free some space.",
     "readonly": "Make the file and its folder writable.",
     "unable to open": "Check that the folder exists and is writable.",

@@ -1,0 +1,141 @@
+"""The same rows in a real PostgreSQL: for many machines, with the same promises. It is skipped where there is none."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from fairlead.errors import Conflict, StorageError
+from fairlead.registry.audit import verify_chain
+from fairlead.registry.registry import list_models, publish, resolve, set_alias
+from fairlead.routing.store import GatewayReport, live_gateways, read_table, report_gateway, write_table
+from fairlead.routing.table import RoutingTable
+from fairlead.storage.database import metadata, open_database
+
+pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed")
+
+
+def _program(name):
+    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
+    return found or pytest.skip(f"{name} is not installed")
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _unprivileged(folder):
+    """PostgreSQL refuses to run as root: root lends it to another user."""
+    if os.getuid() != 0:
+        return {}
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        pytest.skip("root needs a user postgres to run it")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+@pytest.fixture(scope="module")
+def server():
+    initdb, postgres = _program("initdb"), _program("postgres")
+    folder = tempfile.mkdtemp(prefix="fairlead-pg-")
+    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **_unprivileged(folder)}
+    data, port = f"{folder}/data", _free_port()
+    subprocess.run([initdb, "-D", data, "-U", "me", "-A", "trust", "--no-sync"], check=True, timeout=60, **quiet)
+    options = ["-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    with subprocess.Popen([postgres, "-D", data, *options], **quiet) as process:
+        try:
+            _wait_for(port, process)
+            yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
+        finally:
+            process.terminate()
+            process.wait(30)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(port, process):
+    import time
+
+    import psycopg
+
+    for _ in range(200):
+        assert process.poll() is None
+        try:
+            psycopg.connect(host="127.0.0.1", port=port, user="me", dbname="postgres").close()
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("PostgreSQL did not start")
+
+
+@pytest.fixture(scope="module")
+def database(server):
+    """Eight open it at once while it is empty."""
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: open_database(server), range(8)))
+    for one in opened[1:]:
+        one.close()
+    yield opened[0]
+    opened[0].close()
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_declares(database):
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_publishers_at_once_get_numbers_without_gaps(database):
+    def one(i):
+        facts = {"road": "ir", "task": "regression", "actor": "ann", "metrics": {"mae": 1.5}}
+        return publish(database, model="many", digest=f"{i:064x}", **facts).number
+
+    with ThreadPoolExecutor(5) as pool:
+        assert sorted(pool.map(one, range(20))) == list(range(1, 21))
+    assert verify_chain(database)[1] is None
+
+
+def test_an_alias_and_a_version_come_back(database):
+    given = publish(
+        database, model="flights", digest="a" * 64, road="ir", task="regression", actor="ann", params={"x": None}
+    )
+    set_alias(database, "flights", "champion", "flights:1", actor="ann")
+    found = resolve(database, "flights:champion")
+    assert (found.digest, found.created, found.params, found.aliases) == (
+        given.digest,
+        given.created,
+        {"x": None},
+        ("champion",),
+    )
+    assert "flights" in [model.name for model in list_models(database)]
+    assert verify_chain(database)[1] is None
+
+
+def test_the_routing_table_is_compared_and_swapped(database):
+    with database.write() as connection:
+        write_table(connection, RoutingTable(1), 0)
+    with pytest.raises(Conflict), database.write() as connection:
+        write_table(connection, RoutingTable(5), 4)
+    report = GatewayReport("a", "host", 1, 1, "ready", "", 1_795_000_000.123456)
+    with database.write() as connection:
+        report_gateway(connection, report)
+    with database.read() as connection:
+        assert read_table(connection).revision == 1
+        assert live_gateways(connection, report.time) == [report]
+
+
+def test_a_server_that_is_gone_is_a_storage_error():
+    with pytest.raises(StorageError):
+        open_database(f"postgresql+psycopg://me@127.0.0.1:{_free_port()}/postgres")
