@@ -17,7 +17,7 @@ _ROADS: dict[Road, str] = {
 }
 
 
-class Packed(msgspec.Struct, frozen=True, repr=False, kw_only=True):
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """A published version, or what would be one.
 
     Attributes:
