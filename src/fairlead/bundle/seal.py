@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
-import fairlead
 from fairlead.bundle.manifest import FORMAT_VERSION, FileEntry, Manifest, Road
 from fairlead.bundle.reader import MANIFEST, Bundle, list_files
 from fairlead.errors import BundleError, StorageError
@@ -57,7 +57,7 @@ def seal(  # noqa: PLR0913 - the manifest's facts, each by its name
             format_version=FORMAT_VERSION,
             name=name,
             created=time.time() if created is None else created,
-            created_with=fairlead.__version__,
+            created_with=_version(),
             format=format,
             model_class=model_class,
             road=road,
@@ -83,6 +83,14 @@ def _check_complete(paths: set[str], folder: Path, road: Road) -> None:
     folded = {path.casefold() for path in paths}
     if len(folded) != len(paths):
         raise BundleError(f"{folder} cannot be sealed: two of its files differ only in case.", hint="Rename one.")
+
+
+def _version() -> str:
+    # Not from `fairlead`, the package's face, which knows the rooms above this one.
+    try:
+        return version("fairlead")
+    except PackageNotFoundError:
+        return "uninstalled"
 
 
 def _write_new(path: Path, content: bytes) -> None:
