@@ -1,22 +1,32 @@
-"""What the pages ask of the gateway, answered from the samples: a double with a real schema's shape and no model."""
+"""A service whose models are arithmetic: everything between the socket and the model is the real thing.
+
+`python page_double.py PORT [ENDPOINT …]` serves it on 127.0.0.1 until it is killed.
+"""
 
 from __future__ import annotations
 
-import os
-from types import SimpleNamespace
+import asyncio
+import sys
+
+import httpx
 
 from fairlead.bundle.manifest import Expected, Samples
-from fairlead.errors import NotFound, PredictionFailed, QueueFull
-from fairlead.rows import RowReader
+from fairlead.errors import PredictionFailed, QueueFull
+from fairlead.predictor.outcome import Outcome
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving.gateway import Answer
+from fairlead.serving.asgi import Bridge
+from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.lane import Lane, Limits
+from fairlead.serving.rest import Rest
 from fairlead.serving.web import build_app
 
 AIRPORTS = tuple(f"{a}{b}{c}" for a in "ABCD" for b in "LOST" for c in "AXYZN")
 
 FLIGHTS = Schema(
     (
-        Column("carrier", "string", categories=("UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E", "WN", "VX", "FL", "AS")),
+        Column(
+            "carrier", "string", categories=("UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E", "WN", "VX", "FL", "AS")
+        ),
         Column("origin", "string", categories=("EWR", "JFK", "LGA")),
         Column("dest", "string", categories=AIRPORTS),
         Column("distance", "integer", minimum=80, maximum=4983),
@@ -66,56 +76,107 @@ HOUSES = Schema(
 )
 
 
-def endpoint(name: str, model: str, schema: Schema, rows: tuple, *expected: Expected) -> SimpleNamespace:
-    return SimpleNamespace(
-        name=name, model=model, schema=schema, samples=Samples(rows, expected), reader=RowReader(schema)
+def flight(row):
+    """The later the hour, the likelier late: 2 % and a thirtieth for each hour."""
+    chance = round(min(0.95, 0.02 + row[4] / 30), 4)
+    return chance > 0.5, (1 - chance, chance)
+
+
+def house(row):
+    """3,000 for each square metre; two areas stand for what can go wrong."""
+    if row[0] == 666:
+        raise PredictionFailed("secret cause")
+    if row[0] == 503:
+        raise QueueFull("full", retry_after=7)
+    return 3000.0 * row[0], None
+
+
+def hostile(_row):
+    return PAYLOADS[0], (0.6, 0.4)
+
+
+class Arithmetic:
+    """Answers by a function of the row, and flags unseen categories as a predictor does."""
+
+    def __init__(self, schema, function):
+        self.schema = schema
+        self.function = function
+
+    async def answer(self, rows):
+        return [Outcome(*self.function(row), self._unseen(row)) for row in rows]
+
+    def _unseen(self, row):
+        return tuple(
+            column.name
+            for column, value in zip(self.schema.columns, row, strict=True)
+            if column.categories and value is not None and value not in column.categories
+        )
+
+
+def live(name, model, schema, rows, function):
+    expected = tuple(Expected(*function(row)) for row in rows)
+    return LiveEndpoint(
+        name=name,
+        variant="stable",
+        model=model,
+        digest="0" * 64,
+        road="worker",
+        schema=schema,
+        samples=Samples(rows, expected),
+        predictor=Arithmetic(schema, function),
+        seconds_per_row=1e-5,
+        max_rows=10_000,
     )
 
 
-class Double:
-    """Answers by arithmetic on the row, so that a test can say what must come."""
-
-    def __init__(self) -> None:
-        late = (Expected(False, (0.8766, 0.1234)), Expected(True, (0.25, 0.75)), Expected(False, (0.9, 0.1)))
-        houses = ((100.0, True, None),)
-        hostile = ((*PAYLOADS[:3], 0.5, 0.5, 0.5),)
-        self.endpoints = {
-            "flights": endpoint("flights", "flights:3", FLIGHTS, ROWS, *late),
-            "houses": endpoint("houses", "houses:1", HOUSES, houses, Expected(300_000.0)),
-            "hostile": endpoint("hostile", PAYLOADS[0], HOSTILE, hostile, Expected(PAYLOADS[0], (0.6, 0.4))),
-        }
-        self.asked = 0
-
-    async def predict(self, name, rows, *, key=None):  # noqa: ARG002 - the gateway's signature
-        if name not in self.endpoints:
-            raise NotFound(f"There is no endpoint {name!r}.")
-        return [self._answer(name, row) for row in rows]
-
-    def _answer(self, name, row):
-        self.asked += 1
-        one = self.endpoints[name]
-        unseen = tuple(
-            column.name
-            for column, value in zip(one.schema.columns, row, strict=True)
-            if column.categories and value is not None and value not in column.categories
-        )
-        identity = f"0198c0de{self.asked:016x}"
-        if name == "houses":
-            if row[0] == 666:
-                raise PredictionFailed("secret cause")
-            if row[0] == 503:
-                raise QueueFull("full", retry_after=7)
-            return Answer(3000.0 * row[0], identity, one.model)
-        if name == "hostile":
-            return Answer(PAYLOADS[0], identity, PAYLOADS[0], dict(zip(PAYLOADS[:2], (0.6, 0.4), strict=True)), unseen)
-        chance = round(min(0.95, 0.02 + row[4] / 30), 4)  # the later the hour, the likelier late
-        return Answer(chance > 0.5, identity, one.model, {"false": 1 - chance, "true": chance}, unseen)
+def endpoints():
+    nasty = ((*PAYLOADS[:3], 0.5, 0.5, 0.5),)
+    found = (
+        live("flights", "flights:3", FLIGHTS, ROWS, flight),
+        live("houses", "houses:1", HOUSES, ((100.0, True, None),), house),
+        live("hostile", PAYLOADS[0], HOSTILE, nasty, hostile),
+    )
+    return {one.name: one for one in found}
 
 
-def make():
-    """The pages over the double, or over nothing, or over one endpoint, as the environment says."""
-    double = Double()
-    wanted = os.environ.get("PAGE_DOUBLE_ENDPOINTS")
-    if wanted is not None:
-        double.endpoints = {name: double.endpoints[name] for name in wanted.split(",") if name}
-    return build_app(double)
+def gateway(names=("flights", "houses", "hostile")):
+    """A gateway that records nothing and serves the named endpoints."""
+    made = Gateway(None)
+    made.swap(1, {name: one for name, one in endpoints().items() if name in names})
+    return made
+
+
+class Pages:
+    """A client of the app itself, without a socket."""
+
+    def __init__(self, app):
+        self._app = app
+
+    def request(self, method, path, **more):
+        async def ask():
+            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(ask())
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def post(self, path, **more):
+        return self.request("POST", path, **more)
+
+
+async def serve(port, names):
+    room = gateway(names)
+    lane = Lane(Limits())
+    lane.tick()
+    rest = Rest(room, lane, Bridge(lambda: build_app(room)).handle)
+    rest.publish(room.endpoints)
+    server = await asyncio.get_running_loop().create_server(lane.connection, "127.0.0.1", port)
+    async with server:
+        await lane.sweep()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2:]))

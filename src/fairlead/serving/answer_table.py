@@ -69,6 +69,8 @@ def unpack_csv(packed: str) -> str:
         plain = inflater.decompress(base64.b64decode(packed, validate=True), MAX_UNPACKED)
         if inflater.unconsumed_tail:
             raise TooLarge("The answers are larger than a page can hold.", hint="Use the API for tables of this size.")
+        if not inflater.eof:
+            raise ValueError("The packed answers end too early.")  # noqa: TRY301 - joins the other damages below
         records = list(csv.reader(io.StringIO(plain.decode(), newline=""), strict=True))
     except (binascii.Error, zlib.error, UnicodeDecodeError, csv.Error, ValueError) as err:
         raise InvalidInput("The answers did not come back whole.", hint="Upload the table again.") from err

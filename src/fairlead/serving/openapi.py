@@ -88,7 +88,7 @@ def example_answer(endpoint: LiveEndpoint) -> dict[str, Any] | None:
     expected = endpoint.samples.expected[0]
     told: dict[str, Any] = {
         "prediction": expected.prediction,
-        "id": "0198c0de5eed000000000001",
+        "id": "1a2039f670470f7ada950-1",
         "model": endpoint.model,
     }
     if expected.probabilities is not None:
@@ -166,11 +166,17 @@ def _column_schema(column: Column, max_body: int) -> dict[str, Any]:
         told.update(minimum=-_LARGEST, maximum=_LARGEST)
     if column.type == "string":
         told["maxLength"] = max_body
-    about = [column.description.strip(), _seen(column)]
-    told["description"] = " ".join(text for text in about if text) or "Not described."
+    about = " ".join(text for text in (_sentence(column.description), _seen(column)) if text)
+    if about:
+        told["description"] = about
     if column.categories:
         told["examples"] = list(column.categories[:_EXAMPLES])
     return told
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text.endswith((".", "!", "?")) else text + "."
 
 
 def _seen(column: Column) -> str:

@@ -14,8 +14,10 @@ GET  /{endpoint}/template.csv  the header and sample rows
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -135,15 +137,17 @@ async def show(request: Request) -> Response:
 
 async def reply(request: Request) -> Response:
     """The answer to a posted form, or to an uploaded table."""
+    received = time.perf_counter()
     endpoint = _endpoint(request)
     index = _sample_index(request, len(endpoint.samples.rows))
     async with request.form(max_files=1, max_fields=2 * len(endpoint.schema.columns) + 8) as posted:
         upload = posted.get("table")
         if isinstance(upload, UploadFile):
-            return await _reply_to_table(request, endpoint, upload, index)
+            return await _reply_to_table(request, endpoint, upload, index, received)
         entries = form.posted_entries(_texts(posted))
     try:
-        row = endpoint.reader.from_form(entries)
+        with _recording(request, endpoint, received):
+            row = endpoint.reader.from_form(entries)
         answers = await _gateway(request).predict(endpoint.name, [row])
     except FairleadError as err:
         return _page(request, endpoint, entries, sample=index, complaint=complaint_of(err), error=err)
@@ -233,14 +237,17 @@ def complaint_of(error: FairleadError, *, table: bool = False) -> Complaint:
     return Complaint(status, str(told["detail"]), error.hint)
 
 
-async def _reply_to_table(request: Request, endpoint: LiveEndpoint, upload: UploadFile, sample: int) -> Response:
+async def _reply_to_table(
+    request: Request, endpoint: LiveEndpoint, upload: UploadFile, sample: int, received: float
+) -> Response:
     rows = endpoint.samples.rows
     entries = form.entries_of(endpoint.schema, rows[sample]) if rows else {}
     try:
-        if not upload.filename:
-            raise InvalidInput("No file was chosen.", hint="Choose a CSV file first; the template shows its header.")
-        text = _decoded(await upload.read())
-        asked = await run_in_threadpool(endpoint.reader.from_csv, text)
+        with _recording(request, endpoint, received):
+            if not upload.filename:
+                raise InvalidInput("No file was chosen.", hint="Choose a CSV file; the template shows its header.")
+            text = _decoded(await upload.read())
+            asked = await run_in_threadpool(endpoint.reader.from_csv, text)
         answers = await _gateway(request).predict(endpoint.name, asked)
     except FairleadError as err:
         complaint = complaint_of(err, table=True)
@@ -284,6 +291,16 @@ def _page(  # noqa: PLR0913 - the states of one page, each by its name
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.values.get("retry_after", 1))
     return response
+
+
+@contextlib.contextmanager
+def _recording(request: Request, endpoint: LiveEndpoint, received: float) -> Iterator[None]:
+    """Record what is refused before it reaches the model, as every door does."""
+    try:
+        yield
+    except FairleadError as err:
+        _gateway(request).refuse(endpoint, err, received)
+        raise
 
 
 def _endpoint(request: Request) -> LiveEndpoint:
@@ -368,7 +385,7 @@ def _line(schema: Schema, number: int, row: Row, answer: Answer) -> Line:
 
 def _told(mistake: Mapping[str, Any]) -> str:
     expected, got = mistake.get("expected", "another value"), mistake.get("got", "")
-    wanted = str(expected).removesuffix(" or null")
+    wanted = str(expected).removesuffix(" or null").replace("an integer", "a whole number")
     if str(got).startswith("nothing"):
         return f"Enter {wanted}."
     return f"Enter {wanted} instead of {got}. {mistake.get('hint', '')}".strip()
