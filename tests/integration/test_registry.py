@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -197,6 +198,37 @@ def test_publishers_at_once_get_numbers_without_gaps(database, url):
         process.join(30)
     assert sorted(numbers) == list(range(1, 41))
     assert verify_chain(database) == (40, None)
+
+
+def _publish_forever(url, going):
+    database = open_database(url)
+    for i in range(100_000):
+        published(database, f"{i:064x}")
+        set_alias(database, "flights", "champion", f"flights:{i + 1}", actor="ann")
+        going.set()
+
+
+def test_a_publisher_that_is_killed_leaves_a_whole_registry(tmp_path):
+    """Killed at three different moments; every version has its number and its entry, and the chain holds."""
+    context = multiprocessing.get_context("spawn")
+    for attempt, moment in enumerate((0.0, 0.013, 0.05)):
+        url = f"sqlite:///{tmp_path}/{attempt}.db"
+        going = context.Event()
+        process = context.Process(target=_publish_forever, args=(url, going))
+        process.start()
+        assert going.wait(60)
+        time.sleep(moment)
+        process.kill()
+        process.join(30)
+        database = open_database(url)
+        numbers = [version.number for version in list_versions(database, "flights")]
+        told_of = [entry.subject for entry in audit_entries(database, action="published")]
+        with database.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        assert numbers == list(range(len(numbers), 0, -1))
+        assert told_of == [f"flights:{number}" for number in numbers]
+        assert verify_chain(database)[1] is None
+        database.close()
 
 
 def test_a_crash_between_the_blobs_and_the_row_leaves_nothing_registered(database, tmp_path, monkeypatch):

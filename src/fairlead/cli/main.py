@@ -14,7 +14,6 @@ from importlib import import_module
 
 import click
 
-import fairlead
 from fairlead.cli.invocation import Invocation
 from fairlead.cli.output import clean
 from fairlead.errors import (
@@ -99,7 +98,7 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(fairlead.__version__, message="fairlead %(version)s")
+@click.version_option(package_name="fairlead", message="fairlead %(version)s")
 @click.option("--home", metavar="FOLDER", help="The folder that holds the state, instead of FAIRLEAD_HOME.")
 @click.pass_context
 def command(context: click.Context, home: str | None) -> None:
