@@ -66,7 +66,7 @@ def test_the_demo_prints_its_addresses_and_what_to_try(home):
 
 def test_the_demo_replays_flights_of_april(home):
     # The live line is written as soon as the first flight is answered; 1 April 2013 began with a flight at 5 o'clock.
-    assert re.search(r"1 April 05:\d\d · 1 flights asked", home[2].stderr)
+    assert re.search(r"1 April 05:\d\d · 1 flight asked", home[2].stderr)
     assert "failed" not in home[2].stderr
 
 

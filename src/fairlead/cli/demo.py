@@ -6,14 +6,10 @@ import contextlib
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import click
 
 from fairlead.cli.invocation import Invocation, pass_invocation
-
-if TYPE_CHECKING:
-    from fairlead.demo.walk import Screen
 
 __all__ = ["command"]
 
@@ -47,38 +43,54 @@ def command(  # noqa: PLR0913 - one argument an option
     Needs the extra: pip install 'fairlead[demo]'. The state stays in the home folder, so the second time is quick. Ctrl-C stops
     everything; the exit code is then 0.
     """
-    from fairlead.demo.walk import walk  # SQLAlchemy and httpx are not for `--help`
+    from fairlead.demo.walk import Screen, walk  # SQLAlchemy and httpx are not for `--help`
 
     config = invocation.config(**({"home": home} if home else {}), host=host, port=port)
     # A demo whose terminal is closed, or that is asked to end, takes its service along.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    began = time.monotonic()
+    live = _Live()
+    screen = Screen(talk=lambda text: _talk(began, text), show=click.echo, live=live.show)
     with contextlib.suppress(KeyboardInterrupt):  # the way to end a demo
-        walk(config, _screen(), duration=duration, replaying=not no_replay)
-    click.echo("\nStopped.", err=True)
+        walk(config, screen, duration=duration, replaying=not no_replay)
+    live.finish()
+    click.echo("Stopped.", err=True)
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _screen() -> Screen:
-    from fairlead.demo.walk import Screen  # as above
+def _talk(began: float, text: str) -> None:
+    click.echo(f"{time.monotonic() - began:5.1f} s  {text}", err=True)
 
-    began = time.monotonic()
-    terminal = sys.stderr.isatty()
-    every = _TERMINAL_SECONDS if terminal else _FILE_SECONDS
-    shown = -every
 
-    def talk(text: str) -> None:
-        click.echo(f"{time.monotonic() - began:5.1f} s  {text}", err=True)
+class _Live:
+    """The line that says how the replay stands: over the former one on a terminal, below it and more seldom elsewhere."""
 
-    def live(text: str) -> None:
-        nonlocal shown
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._every = _TERMINAL_SECONDS if self._terminal else _FILE_SECONDS
+        self._written = -self._every
+        self._waiting = ""
+
+    def show(self, text: str) -> None:
         now = time.monotonic()
-        if now - shown >= every:
-            shown = now
-            # Erases what a longer line has left behind.
-            click.echo(f"\r{text}\x1b[K" if terminal else text, err=True, nl=not terminal)
+        if now - self._written < self._every:
+            self._waiting = text
+            return
+        self._written = now
+        self._write(text)
 
-    return Screen(talk=talk, show=click.echo, live=live)
+    def finish(self) -> None:
+        """Write what has not been written, and end the line."""
+        if self._waiting:
+            self._write(self._waiting)
+        if self._terminal:
+            click.echo("", err=True)
+
+    def _write(self, text: str) -> None:
+        self._waiting = ""
+        # The escape erases what a longer line has left behind.
+        click.echo(f"\r{text}\x1b[K" if self._terminal else text, err=True, nl=not self._terminal)

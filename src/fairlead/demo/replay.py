@@ -40,7 +40,7 @@ class Progress(msgspec.Struct, frozen=True):
     Attributes:
         asked: Flights that were answered.
         failed: Flights that were not.
-        said_late: Answered flights that the model called late.
+        expected: How many of them the model expects to be late: the sum of their probabilities.
         were_late: Answered flights that proved late.
         latency: Median seconds from asking to answer, over the last thousand.
         departure: The last flight's scheduled departure.
@@ -49,7 +49,7 @@ class Progress(msgspec.Struct, frozen=True):
 
     asked: int = 0
     failed: int = 0
-    said_late: int = 0
+    expected: float = 0.0
     were_late: int = 0
     latency: float = 0.0
     departure: str = ""
@@ -66,7 +66,7 @@ def unseen(table: pd.DataFrame) -> Iterator[Flight]:
 
 def replay(
     flights: Iterable[Flight],
-    ask: Callable[[dict[str, Value]], Value],
+    ask: Callable[[dict[str, Value]], float],
     *,
     rate: float,
     clock: Callable[[], float],
@@ -79,7 +79,7 @@ def replay(
 
     Args:
         flights: In the order in which they are asked.
-        ask: Gives the label for a row; raises `FairleadError` where there is no answer.
+        ask: Gives the probability that a flight will be late; raises `FairleadError` where there is no answer.
         rate: Flights a second.
         clock: Seconds, from any beginning.
         sleep: Waits for seconds.
@@ -92,21 +92,21 @@ def replay(
         began = clock()
         due = max(due, began) + 1 / rate
         try:
-            said = ask(flight.row)
+            chance = ask(flight.row)
         except FairleadError as err:
             failed = progress.failed + 1
             progress = msgspec.structs.replace(progress, failed=failed, departure=flight.departure, error=err.detail)
         else:
             recent.append(clock() - began)
-            progress = _answered(progress, flight, late=said == "late", latency=median(recent))
+            progress = _answered(progress, flight, chance=chance, latency=median(recent))
         yield progress
 
 
-def _answered(progress: Progress, flight: Flight, *, late: bool, latency: float) -> Progress:
+def _answered(progress: Progress, flight: Flight, *, chance: float, latency: float) -> Progress:
     return msgspec.structs.replace(
         progress,
         asked=progress.asked + 1,
-        said_late=progress.said_late + late,
+        expected=progress.expected + chance,
         were_late=progress.were_late + flight.late,
         latency=latency,
         departure=flight.departure,
@@ -119,8 +119,8 @@ def line(progress: Progress) -> str:
     asked = max(progress.asked, 1)
     parts = [
         progress.departure,
-        f"{progress.asked:,} flights asked",
-        f"{progress.said_late / asked:.1%} predicted late, {progress.were_late / asked:.1%} were",
+        f"{progress.asked:,} flight{'' if progress.asked == 1 else 's'} asked",
+        f"{progress.expected / asked:.1%} predicted late, {progress.were_late / asked:.1%} were",
         f"p50 {progress.latency * 1000:.1f} ms",
     ]
     if progress.failed:

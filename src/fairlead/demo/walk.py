@@ -11,10 +11,11 @@ import hashlib
 import inspect
 import json
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version as installed
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,13 +83,12 @@ def walk(config: Config, screen: Screen, *, duration: float | None, replaying: b
     port = free_port(config.host, config.port)
     if port != config.port:
         screen.talk(f"port {config.port} is taken; using {port}")
-    flights = unseen(table)
-    first = next(flights)
+    flights = list(unseen(table))
+    example = next((one for one in flights if None not in one.row.values()), flights[0])
     with serving(config.paths.home, config.host, port):
         url = f"http://{config.host}:{port}"
-        screen.show(addresses(url, config.paths.home, refs[1], first))
-        asked = chain([first], flights) if replaying else []
-        _stay(url, asked, None if duration is None else time.monotonic() + duration, screen)
+        screen.show(addresses(url, config.paths.home, refs[1], example))
+        _stay(url, flights if replaying else [], None if duration is None else time.monotonic() + duration, screen)
 
 
 def _published(config: Config, stores: Stores, table: pd.DataFrame, trees: int, screen: Screen) -> str:
@@ -142,7 +142,7 @@ def _put_live(stores: Stores, ref: str, screen: Screen) -> None:
 
 def addresses(url: str, home: Path, other: str, flight: Flight) -> str:
     """Where to look, and what to try next."""
-    fairlead = shlex.join(["fairlead", "--home", str(home)])
+    fairlead = shlex.join([_program(), "--home", str(home)])
     row = shlex.quote(json.dumps(flight.row))
     return "\n".join(
         [
@@ -164,12 +164,18 @@ def addresses(url: str, home: Path, other: str, flight: Flight) -> str:
     )
 
 
+def _program() -> str:
+    """How to call `fairlead` from another terminal, where this environment may not be active."""
+    ours = Path(sys.executable).with_name("fairlead")
+    return "fairlead" if shutil.which("fairlead") == str(ours) or not ours.exists() else str(ours)
+
+
 def _stay(url: str, flights: Iterable[Flight], until: float | None, screen: Screen) -> None:
     """Replay until the flights or the time are over, then wait for the time or for Ctrl-C."""
     with Client(url) as client:
 
-        def ask(row: dict[str, Value]) -> Value:
-            return client.predict(NAME, row).prediction
+        def ask(row: dict[str, Value]) -> float:
+            return (client.predict(NAME, row).probabilities or {}).get("late", 0.0)
 
         for progress in replay(flights, ask, rate=RATE, clock=time.monotonic, sleep=time.sleep):
             screen.live(line(progress))

@@ -32,7 +32,7 @@ def test_flights_are_asked_at_the_rate():
     def ask(row):
         asked.append(clock.now)
         clock.now += 0.01
-        return "on time"
+        return 0.1
 
     list(replay(flights(5), ask, rate=20, clock=clock, sleep=clock.sleep))
     # One flight every 1/20 s, whatever the answer took.
@@ -46,22 +46,22 @@ def test_a_replay_that_falls_behind_does_not_hurry_afterwards():
     def ask(row):
         asked.append(clock.now)
         clock.now += 10 if row["number"] == 0 else 0
-        return "on time"
+        return 0.1
 
     list(replay(flights(3), ask, rate=1, clock=clock, sleep=clock.sleep))
     assert asked == pytest.approx([100, 110, 111])
 
 
-def test_late_flights_are_counted_as_said_and_as_they_were():
+def test_late_flights_are_counted_as_expected_and_as_they_were():
     clock = Clock()
     *_, last = replay(
         flights(4, late={0, 1, 2}),
-        lambda row: "late" if row["number"] in {0, 3} else "on time",
+        lambda row: 0.75 if row["number"] in {0, 3} else 0.25,
         rate=10,
         clock=clock,
         sleep=clock.sleep,
     )
-    assert (last.asked, last.said_late, last.were_late, last.failed) == (4, 2, 3, 0)
+    assert (last.asked, last.expected, last.were_late, last.failed) == (4, 2.0, 3, 0)
 
 
 def test_a_failure_is_counted_and_the_next_flight_is_asked():
@@ -70,7 +70,7 @@ def test_a_failure_is_counted_and_the_next_flight_is_asked():
     def ask(row):
         if row["number"] == 1:
             raise StorageError("Nothing listens there.")
-        return "late"
+        return 0.9
 
     first, second, third = replay(flights(3), ask, rate=10, clock=clock, sleep=clock.sleep)
     assert (first.failed, second.failed, third.failed) == (0, 1, 1)
@@ -80,7 +80,7 @@ def test_a_failure_is_counted_and_the_next_flight_is_asked():
 
 
 def test_the_line_says_shares_and_latency():
-    text = line(Progress(asked=1200, said_late=120, were_late=300, latency=0.0012, departure="3 April 07:15"))
+    text = line(Progress(asked=1200, expected=120.0, were_late=300, latency=0.0012, departure="3 April 07:15"))
     assert text == "3 April 07:15 · 1,200 flights asked · 10.0% predicted late, 25.0% were · p50 1.2 ms"
 
 
