@@ -13,6 +13,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the first tables."""
+    _registry()
+    _routing()
+
+
+def _registry() -> None:
     op.create_table(
         "models",
         sa.Column("name", sa.String(64), nullable=False),
@@ -57,6 +62,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name="pk_audit"),
     )
     op.create_index("ix_audit_subject", "audit", ["subject"])
+
+
+def _routing() -> None:
     op.create_table(
         "routing",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
