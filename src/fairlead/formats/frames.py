@@ -123,4 +123,4 @@ def _series(entries: list[Value], dtype: str, *, none: bool) -> pd.Series[Any]:
         return pd.Series(pd.Categorical([np.nan if entry is None else entry for entry in entries]))
     instead: Any = None if none else np.nan
     filled = [instead if entry is None else entry for entry in entries]
-    return pd.Series(filled, dtype=dtype)  # type: ignore[call-overload, no-any-return]
+    return pd.Series(filled, dtype=dtype)

@@ -14,6 +14,7 @@ float32 and a tie in float32 is not a tie.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ _GREATEST = 1.7976931348623157e308
 _NOTHING = CategoryInput(0, (), (), (0.0,), (0.0,))
 """A cell that is 0 for every row: a graph must have at least one."""
 _LINKS = {"logistic": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
+_MOST_CHAIN_STEPS = 20_000_000
 _DIGITS_KEPT = 1e-11
 """Multiplying out `coefficient * (x - offset)` is done where it moves a score by less than this."""
 
@@ -125,7 +127,9 @@ def _with_base(model: Model) -> tuple[Tree, ...]:
     for tree in model.trees:
         extra = [waiting.pop(output, 0.0) for output in tree.outputs]
         if any(extra):
-            values = tuple(tuple(b + v for b, v in zip(extra, leaf, strict=True)) if leaf else leaf for leaf in tree.values)
+            values = tuple(
+                tuple(b + v for b, v in zip(extra, leaf, strict=True)) if leaf else leaf for leaf in tree.values
+            )
             tree = msgspec.structs.replace(tree, values=values)  # noqa: PLW2901 -- the same tree, its leaves raised
         trees.append(tree)
     if waiting:
@@ -215,14 +219,17 @@ def _membership(subset: Subset, count: int) -> np.ndarray:
 def _chain(members: dict[int, np.ndarray]) -> tuple[list[int], dict[int, bool]] | None:
     """The sets from small to large if each holds the one before, where a set may stand for its complement.
 
-    Complements are taken of the sets that hold the first entry, or of none; either way the choice is tried, not searched.
+    In a nested order of entries each set is a beginning or an end; turning round all that hold the last entry leaves
+    beginnings only. So each entry is tried as the last. Equal sets are nested: an entry is inside both or neither.
     """
-    for seat in [None, *range(len(next(iter(members.values()))))]:
+    count = len(next(iter(members.values())))
+    if len(members) * count * count > _MOST_CHAIN_STEPS or len(members) > count:
+        return None
+    for seat in [None, *range(count)]:
         turned = {subset: seat is not None and bool(found[seat]) for subset, found in members.items()}
         order = sorted(members, key=lambda subset: int((members[subset] ^ turned[subset]).sum()))
         sets = [members[subset] ^ turned[subset] for subset in order]
-        # Rank thresholds must tell equal sets apart from none, so equal neighbours are allowed: both hold alike.
-        if all((small <= large).all() for small, large in zip(sets, sets[1:], strict=False)):
+        if all((small <= large).all() for small, large in pairwise(sets)):
             return order, turned
     return None
 
@@ -337,9 +344,10 @@ def _linear(model: Model, cells: _Cells, nodes: list[Any], constants: list[Any],
 
     The product looks at the whole matrix; cells that belong to trees have the weight 0.
     """
-    lines: list[tuple[int, tuple[float, ...], float]] = []
-    for number in model.numbers:
-        lines.append((cells.add(NumberInput(number.column, number.missing)), number.coefficients, number.offset))
+    lines = [
+        (cells.add(NumberInput(number.column, number.missing)), number.coefficients, number.offset)
+        for number in model.numbers
+    ]
     for term in model.categories:
         lines += _category_lines(model, term, cells)
     if cells.width == 0:

@@ -175,8 +175,12 @@ def _converted(estimator: Any, schema: Schema, *, named: bool) -> onnx.ModelProt
                 custom_conversion_functions=_imputer_converters(),
                 custom_shape_calculators=_imputer_shapes(),
             )
-    except Exception as err:  # skl2onnx raises RuntimeError, NameError, NotImplementedError, and what its converters meet
-        raise _refuse(_culprit(err) or type(_final(estimator)).__name__, f"is not converted: {_first_line(err)}") from err
+    except (
+        Exception
+    ) as err:  # skl2onnx raises RuntimeError, NameError, NotImplementedError, and what its converters meet
+        raise _refuse(
+            _culprit(err) or type(_final(estimator)).__name__, f"is not converted: {_first_line(err)}"
+        ) from err
     if named:
         _rename_inputs(model, schema)
     return model
@@ -265,10 +269,10 @@ def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
     text = isinstance(operator.inputs[0].type, StringTensorType)
     source = concatenate_variables(scope, operator.inputs, container)
     missing, filled = (scope.get_unique_variable_name(name) for name in ("missing", "filled"))
-    statistics = [entry if text else float(entry) for entry in imputer.statistics_[kept]]
+    statistics = imputer.statistics_[kept].tolist()
     constant, columns = (scope.get_unique_variable_name(name) for name in ("statistics", "columns"))
     kind = TensorProto.STRING if text else guess_proto_type(operator.inputs[0].type)
-    held = [entry.encode() for entry in statistics] if text else statistics
+    held = [str(entry).encode() for entry in statistics] if text else [float(entry) for entry in statistics]
     container.add_initializer(constant, kind, [1, len(kept)], held)
     if len(kept) != len(imputer.statistics_):
         container.add_initializer(columns, TensorProto.INT64, [len(kept)], kept)
@@ -278,12 +282,18 @@ def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
     if text:
         marker = scope.get_unique_variable_name("marker")
         container.add_initializer(marker, TensorProto.STRING, [1, 1], [MISSING_TEXT.encode()])
-        container.add_node("Equal", [source, marker], missing, name=scope.get_unique_operator_name("Equal"), op_version=19)
+        container.add_node(
+            "Equal", [source, marker], missing, name=scope.get_unique_operator_name("Equal"), op_version=19
+        )
     else:
         container.add_node("IsNaN", [source], missing, name=scope.get_unique_operator_name("IsNaN"), op_version=20)
     container.add_node(
         "Where", [missing, constant, source], filled, name=scope.get_unique_operator_name("Where"), op_version=16
     )
     container.add_node(
-        "Identity", [filled], operator.outputs[0].full_name, name=scope.get_unique_operator_name("Identity"), op_version=21
+        "Identity",
+        [filled],
+        operator.outputs[0].full_name,
+        name=scope.get_unique_operator_name("Identity"),
+        op_version=21,
     )

@@ -16,7 +16,7 @@ import numpy as np
 
 from fairlead.errors import ConversionUnsupported, SchemaMismatch
 from fairlead.formats import pickled
-from fairlead.formats.frames import FrameForm, form, frame, plain
+from fairlead.formats.frames import FrameForm, form, frame
 from fairlead.formats.sklearn_estimators import read_estimator
 from fairlead.formats.sklearn_features import Feature, class_name, follow
 from fairlead.ir.model import Category, Model
@@ -181,14 +181,19 @@ def _task(estimator: Any, name: str) -> Task:
     if is_regressor(estimator):
         return "regression"
     raise ConversionUnsupported(
-        f"{name} is neither a classifier nor a regressor.", hint="Pack a model with `predict`.", step=name, target="schema"
+        f"{name} is neither a classifier nor a regressor.",
+        hint="Pack a model with `predict`.",
+        step=name,
+        target="schema",
     )
 
 
 def _classes(estimator: Any, name: str) -> tuple[Category, ...]:
     found = getattr(estimator, "classes_", None)
     if found is None:
-        raise ConversionUnsupported(f"{name} is not fitted.", hint="Call `fit` before packing.", step=name, target="schema")
+        raise ConversionUnsupported(
+            f"{name} is not fitted.", hint="Call `fit` before packing.", step=name, target="schema"
+        )
     if isinstance(found, list):
         raise ConversionUnsupported(f"{name} predicts several targets at once.", step=name, target="schema")
     return tuple(_label(value) for value in np.asarray(found).tolist())
@@ -210,7 +215,9 @@ def _first(estimator: Any) -> Any:
 def _names(estimator: Any) -> list[str]:
     first = _first(estimator)
     names = getattr(first, "feature_names_in_", None)
-    return [f"x{k}" for k in range(getattr(first, "n_features_in_", 0))] if names is None else [str(one) for one in names]
+    return (
+        [f"x{k}" for k in range(getattr(first, "n_features_in_", 0))] if names is None else [str(one) for one in names]
+    )
 
 
 def _inputs(estimator: Any, schema: Schema, form: FrameForm | None) -> list[Feature]:
@@ -231,7 +238,7 @@ def _inputs(estimator: Any, schema: Schema, form: FrameForm | None) -> list[Feat
 
 
 def _input(position: int, column: Column, form: FrameForm | None) -> Feature:
-    dtype = np.dtype(np.float64)
+    dtype: np.dtype[Any] = np.dtype(np.float64)
     if column.type == "string":
         dtype = np.dtype(object)
     elif form is not None and form.dtypes[position] in {"float32", "float16"}:

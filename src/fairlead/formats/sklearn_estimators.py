@@ -192,7 +192,8 @@ class _Pruner:
 
     def _set_test(self, tree: _Grown, node: int, position: int) -> _Test:
         found = self._cast(self._tables[position])
-        passes = tree.passes.get(node, lambda coded: coded <= tree.threshold[node])(found)
+        asked = tree.passes.get(node)
+        passes = found <= tree.threshold[node] if asked is None else asked(found)
         passes = np.where(np.isnan(found), bool(tree.missing_left[node]), passes)
         if passes.all() or not passes.any():
             return _Test(always=bool(passes[0]))
@@ -370,13 +371,13 @@ def _bitset_test(lefts: np.ndarray, known: np.ndarray, *, missing_left: bool) ->
     """Which codes pass: those in the left set; one that is not known goes where a missing entry goes."""
 
     def within(bits: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        return (bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1
+        return np.asarray((bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1)
 
     def passes(found: np.ndarray) -> np.ndarray:
         absent = np.isnan(found) | (found < 0)
         codes = np.where(absent, 0, found).astype(np.int64) % 256
         left, seen = within(lefts, codes), within(known, codes)
-        return np.where(absent | ~(left | seen), missing_left, left)
+        return np.asarray(np.where(absent | ~(left | seen), missing_left, left))
 
     return passes
 
@@ -440,7 +441,7 @@ def _terms(
     """Coefficients `[features, outputs]` as terms of raw columns; the tables of one column are added up."""
     tables = _Tables(features, columns)
     numbers: list[NumberTerm] = []
-    added: dict[int, np.ndarray] = {}
+    added: dict[int, Any] = {}
     for position, (feature, weights) in enumerate(zip(features, coefficients, strict=True)):
         if feature.known is None and not feature.flat:
             numbers.append(_number_term(estimator, feature, weights))
@@ -448,7 +449,9 @@ def _terms(
         found = tables[position] if feature.known is not None else _flat_table(feature, columns[feature.column])
         added[feature.column] = added.get(feature.column, 0.0) + found[:, None] * weights
     categories = [
-        CategoryTerm(column, tuple(map(tuple, total[:-2].tolist())), tuple(total[-2].tolist()), tuple(total[-1].tolist()))
+        CategoryTerm(
+            column, tuple(map(tuple, total[:-2].tolist())), tuple(total[-2].tolist()), tuple(total[-1].tolist())
+        )
         for column, total in added.items()
     ]
     return tuple(numbers), tuple(categories)

@@ -112,7 +112,9 @@ def table(feature: Feature) -> np.ndarray:
 
 def takes_missing(feature: Feature) -> bool:
     """Whether every encoder on the way accepts what a missing entry has become before it."""
-    return not any(is_missing(_through(feature, feature.steps[:count], [feature.missing])[0]) for count in feature.guards)
+    return not any(
+        is_missing(_through(feature, feature.steps[:count], [feature.missing])[0]) for count in feature.guards
+    )
 
 
 def follow(transformer: Any, features: list[Feature]) -> list[Feature]:
@@ -278,7 +280,9 @@ def _scaled(transformer: Any, name: str, features: list[Feature]) -> list[Featur
     dtype = _block_dtype(features)
     dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
     return [
-        feature.then(Step(_narrow(transformer, k), dtype), affine=_composed(feature.affine, _affine(transformer, name, k)))
+        feature.then(
+            Step(_narrow(transformer, k), dtype), affine=_composed(feature.affine, _affine(transformer, name, k))
+        )
         for k, feature in enumerate(features)
     ]
 
@@ -324,7 +328,9 @@ def _imputed(imputer: Any, features: list[Feature]) -> list[Feature]:
         if imputer.strategy == "constant" or imputer.keep_empty_features or not is_missing(statistic)
     ]
     filled = [
-        features[k].then(Step(_narrow(imputer, k, add_indicator=False, indicator_=None), dtype, keeps=True), dtype=dtype)
+        features[k].then(
+            Step(_narrow(imputer, k, add_indicator=False, indicator_=None), dtype, keeps=True), dtype=dtype
+        )
         for k in kept
     ]
     marked = imputer.indicator_.features_ if imputer.add_indicator else ()
@@ -359,7 +365,8 @@ def _encoded(encoder: Any, name: str, features: list[Feature]) -> list[Feature]:
     dtype = np.dtype(np.float64 if numeric else object)
     closed = name != "TargetEncoder" and encoder.handle_unknown == "error"
     peers = tuple(found[0] if len(found) else np.nan for found in encoder.categories_)
-    plain, memory = _open(encoder, name, closed=closed), {}
+    plain = _open(encoder, name, closed=closed)
+    memory: dict[tuple[int, int], Any] = {}
     out_dtype = np.dtype(getattr(encoder, "dtype", np.float64))
     out_dtype = out_dtype if out_dtype.kind == "f" else np.dtype(np.float64)
     found: list[Feature] = []

@@ -1,6 +1,6 @@
 """Thresholds pulled back to raw units by bisection over the doubles themselves.
 
-A tree asks `float32((x - μ) / σ) <= t`. The question is monotone in `x`, so there is a largest double for which the answer
+A tree asks `float32((x - mean) / scale) <= t`. The question is monotone in `x`, so there is a largest double for which the answer
 is yes, and `x <= that` asks the same of every double: scaler, imputer and cast are gone and nothing is approximated. The
 doubles are ordered like integers, so 64 halvings find it, for all thresholds of a feature at once.
 """

@@ -47,9 +47,7 @@ def hard_rows(model: Model, base_rows: Sequence[Row], limit: int) -> list[Row]:
     return _thinned(list(dict.fromkeys(rows)), limit)
 
 
-def hard_rows_of_schema(
-    schema: Schema, base_rows: Sequence[Row], limit: int, closed: Iterable[str] = ()
-) -> list[Row]:
+def hard_rows_of_schema(schema: Schema, base_rows: Sequence[Row], limit: int, closed: Iterable[str] = ()) -> list[Row]:
     """Hard rows where there is no intermediate representation: the bounds, missing, every category, unseen.
 
     Args:
@@ -119,9 +117,8 @@ def _schema_values(column: SchemaColumn, *, closed: bool) -> list[Value]:
     found: list[Value] = [None] if column.nullable else []
     if column.type == "boolean":
         return [*found, False, True]
-    for bound in (column.minimum, column.maximum):
-        if bound is not None:
-            found.append(int(bound) if column.type == "integer" else bound)
+    bounds = [bound for bound in (column.minimum, column.maximum) if bound is not None]
+    found += map(int, bounds) if column.type == "integer" else bounds
     return [*found, *column.categories, *_unseen(column.categories, closed=closed)]
 
 

@@ -36,7 +36,7 @@ class Comparison(msgspec.Struct, frozen=True):
         return self.rows > 0 and self.differing == 0
 
 
-def compare(
+def compare(  # noqa: PLR0913 -- two lots of answers with their labels, and what is asked of them, all by name
     expected: ArrayLike,
     got: ArrayLike,
     *,
