@@ -108,18 +108,21 @@ function copyButton(block) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";
-  button.textContent = "Copy";
-  button.setAttribute("aria-label", `Copy: ${block.getAttribute("aria-label")}`);
+  const say = (text) => {
+    button.textContent = text;
+    button.setAttribute("aria-label", `${text}: ${block.getAttribute("aria-label")}`);
+  };
+  say("Copy");
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(block.textContent);
-      button.textContent = "Copied";
+      say("Copied");
       announce("Copied.");
     } catch {
       getSelection().selectAllChildren(block);
-      button.textContent = "Selected";
+      say("Selected");
     }
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    setTimeout(() => say("Copy"), 2000);
   });
   const frame = document.createElement("div");
   frame.className = "copied";
