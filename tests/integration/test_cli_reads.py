@@ -150,8 +150,10 @@ def test_history_tells_what_an_endpoint_has_served(run):
     assert (entry["action"], entry["detail"]["version"]) == ("deployed", "flights:1")
 
 
-def test_a_reader_that_leaves_early_is_no_error(run, home):
-    piped = f"{sys.executable} -m fairlead.cli.main --home {home} show flights:1 | head -1"
+@pytest.mark.parametrize("verb", ["show flights:1", "--help"])
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_that_leaves_early_is_no_error(verb, reader, run, home):
+    piped = f"{sys.executable} -m fairlead.cli.main --home {home} {verb} | {reader}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", piped], capture_output=True, text=True, timeout=60, check=False
     )

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -67,8 +70,32 @@ def exit_code(kind: type[FairleadError]) -> int:
     return next(EXIT_CODES[ancestor] for ancestor in kind.__mro__ if ancestor in EXIT_CODES)
 
 
+class _BrokenPipe(Exception):  # noqa: N818 - it tells where an error came from
+    """A pipe is broken: stdout's, or one that a verb has opened. click would end in silence either way."""
+
+
+@contextmanager
+def _telling_broken_pipes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _BrokenPipe("a pipe is broken") from error
+
+
 class _Verbs(click.Group):
     """A group that imports a verb's module when the verb is run."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _telling_broken_pipes():  # `--help` prints while it is parsed
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _telling_broken_pipes():
+            found = super().invoke(ctx)
+            sys.stdout.flush()
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(VERBS)
@@ -116,7 +143,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         ended = command.main(args=arguments, prog_name="fairlead", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return EXIT_CODES[InvalidInput]
@@ -129,22 +155,35 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_CODES[FairleadError]
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has left; Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except _BrokenPipe as error:
+        return _ended_by(error)
     except FairleadError as error:
         _debug()
         _report(error.detail, error.hint)
         return exit_code(type(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours gets a sentence, too; FAIRLEAD_DEBUG=1 shows where
-        _debug()
-        _report(
-            f"Fairlead failed in a way it does not know: {type(error).__name__}: {error}",
-            "Set FAIRLEAD_DEBUG=1 to see where; please report it.",
-        )
-        return EXIT_CODES[FairleadError]
+        return _fault(error)
     return ended if isinstance(ended, int) else 0
+
+
+def _ended_by(error: _BrokenPipe) -> int:
+    """The exit code after a broken pipe: none of our business where the reader of stdout has left (`| head`)."""
+    poll = select.poll()
+    poll.register(sys.__stdout__ or 1, 0)  # errors are reported without being asked for
+    if not poll.poll(0):
+        return _fault(error)
+    # Python would complain once more when it flushes stdout at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _fault(error: Exception) -> int:
+    _debug()
+    _report(
+        f"Fairlead failed in a way it does not know: {type(error).__name__}: {error}",
+        "Set FAIRLEAD_DEBUG=1 to see where; please report it.",
+    )
+    return EXIT_CODES[FairleadError]
 
 
 def _debug() -> None:

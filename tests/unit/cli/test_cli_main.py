@@ -87,6 +87,18 @@ def test_the_traceback_is_shown_on_demand(monkeypatch, capsys):
     assert "Traceback" in run(capsys)[2]
 
 
+def test_a_broken_pipe_that_is_not_the_readers_is_a_fault(monkeypatch, capsys):
+    """click would end in silence, as if the reader of stdout had left."""
+
+    def fail(*_args, **_kwargs):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("fairlead.cli.models.command.callback", fail)
+    code, _, said = run(capsys, "models")
+    assert code == 1
+    assert "pipe is broken" in said
+
+
 def test_an_interrupted_command_ends_with_130(monkeypatch, capsys):
     raising(monkeypatch, KeyboardInterrupt())
     assert run(capsys)[0] == 130
