@@ -120,15 +120,19 @@ def open_original(model: Any, table: Table) -> Original:
     if not sklearn.FORMAT.recognise(model):
         return _open_foreign(model, table)
     description = sklearn.describe(model)
+    ordered = order_columns(table, description.feature_names, description.feature_count)
+    named = description.feature_names is not None
+    # A model that is not fitted fails here with scikit-learn's own words, before anything is read out of it.
+    _ask(model, ordered.frame.head(1) if named else ordered.frame.head(1).to_numpy())
     return Original(
         model,
-        order_columns(table, description.feature_names, description.feature_count),
+        ordered,
         description.model_class,
         description.task,
         tuple(description.classes),
         description.probabilities,
         sklearn.categories(model),
-        description.feature_names is not None,
+        named,
         params_of(model),
     )
 

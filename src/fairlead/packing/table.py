@@ -9,6 +9,7 @@ the values carry their types, and polars frames pass through polars.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -156,12 +157,12 @@ def rows_of(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Row]:
 
 
 def plain_value(value: Any) -> Value:
-    """A numpy or pandas scalar as a plain Python value; a missing one as `None`."""
-    if value is None or value is not value:  # noqa: PLR0124 - NaN is the value that is not itself
-        return None
+    """A numpy or pandas scalar as a plain Python value; a missing one, and what is no scalar, as `None`."""
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, str):
-        return str(plain)
+        return str(plain)  # numpy's own text type is a subclass
+    if isinstance(plain, float) and math.isnan(plain):
+        return None
     return plain if isinstance(plain, bool | int | float) else None
 
 
@@ -182,7 +183,7 @@ def _frame(data: Any, names: Sequence[str] | None) -> tuple[pd.DataFrame, bool, 
     if isinstance(data, pd.DataFrame):
         plain = all(isinstance(name, str) for name in data.columns)
         return (data if plain else _unnamed(data)), plain, "DataFrame"
-    if type(data).__module__.partition(".")[0] == "polars" and hasattr(data, "to_pandas"):
+    if type(data).__module__.partition(".")[0] == "polars" and type(data).__name__ in ("DataFrame", "LazyFrame"):
         return _collected(data).to_pandas(), True, "polars DataFrame"
     if isinstance(data, np.ndarray):
         return *_array_frame(data, names), "array"
