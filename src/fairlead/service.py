@@ -22,7 +22,7 @@ from fairlead.config import Config
 from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
 from fairlead.routing.table import SLOTS
 from fairlead.serving.lane import Limits
-from fairlead.serving.process import Settings
+from fairlead.serving.process import Settings, encode_settings
 from fairlead.serving.status import GatewayStatus, read_statuses
 from fairlead.serving.supervisor import Supervisor, road_of
 
@@ -71,7 +71,7 @@ def serve(
             signal.signal(number, lambda *_: supervisor.stop())
         for index in range(config.workers):
             settings = gateway_settings(config, f"gateway-{index}", port)
-            supervisor.add(settings.name, [sys.executable, "-m", "fairlead.serving.process", _text(settings)])
+            supervisor.add(settings.name, [sys.executable, "-m", "fairlead.serving.process", encode_settings(settings)])
         home = str(paths.home)
         supervisor.add("control", [sys.executable, "-m", "fairlead.cli.main", "--home", home, "control"])
         _wait_until_ready(supervisor, config.workers, until)
@@ -282,7 +282,3 @@ def _reserve(host: str, port: int, *, shared: bool) -> socket.socket:
             hint=f"Something else may listen there; choose another with --port {port + 1}.",
         ) from err
     return probe
-
-
-def _text(settings: Settings) -> str:
-    return msgspec.json.encode(settings).decode()

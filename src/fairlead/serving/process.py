@@ -34,7 +34,7 @@ from fairlead.serving.loader import Loader
 from fairlead.serving.rest import Rest
 from fairlead.serving.status import GatewayStatus, State, remove_status, write_status
 
-__all__ = ["Settings", "main", "run"]
+__all__ = ["Settings", "decode_settings", "encode_settings", "main", "run"]
 
 _LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
@@ -75,9 +75,19 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits
 
 
+def encode_settings(settings: Settings) -> str:
+    """The settings as the argument of a process."""
+    return msgspec.json.encode(settings, enc_hook=str).decode()
+
+
+def decode_settings(text: str) -> Settings:
+    """The settings from the argument of a process."""
+    return msgspec.json.decode(text, type=Settings, dec_hook=lambda kind, value: kind(value))
+
+
 def main() -> None:
     """Run as a process; the settings are the one argument, as JSON."""
-    settings = msgspec.json.decode(sys.argv[1], type=Settings)
+    settings = decode_settings(sys.argv[1])
     # A hot path makes few cycles; looking for them less often is worth 5 % of its time.
     gc.set_threshold(50_000, 20, 20)
     import uvloop  # only here: the supervisor reads `Settings` from this module and runs no loop
