@@ -66,7 +66,7 @@ def _columns(features: list[Feature], schema: Schema, *, missing: bool) -> tuple
             Column(
                 column.name,
                 categories=tuple(known),
-                integer=column.type == "integer",
+                type=column.type,
                 nullable=column.nullable and accepted,
                 closed=any(feature.closed for feature in here),
                 used=bool(here),

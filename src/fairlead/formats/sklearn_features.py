@@ -295,7 +295,8 @@ def _affine(transformer: Any, name: str, source: int) -> tuple[float, float] | N
         return instead if found is None else float(found[source])
 
     if name == "StandardScaler":
-        return entry("mean_", 0.0), 1 / entry("scale_", 1.0)
+        # It keeps the mean also where it does not subtract it.
+        return entry("mean_", 0.0) if transformer.with_mean else 0.0, 1 / entry("scale_", 1.0)
     if name == "RobustScaler":
         return entry("center_", 0.0), 1 / entry("scale_", 1.0)
     if getattr(transformer, "clip", False) or name == "Binarizer":

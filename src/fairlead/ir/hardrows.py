@@ -14,7 +14,7 @@ import numpy as np
 from fairlead.ir.evaluate import visits
 from fairlead.ir.model import ALWAYS, Category, Column, Model
 from fairlead.schema import Column as SchemaColumn
-from fairlead.schema import Row, Schema, Value
+from fairlead.schema import ColumnType, Row, Schema, Value
 
 __all__ = ["hard_rows", "hard_rows_of_schema", "unseen_value"]
 
@@ -80,9 +80,11 @@ def unseen_value(categories: Sequence[Category]) -> Category:
     return text
 
 
-def neighbours(threshold: float, *, integer: bool) -> list[Value]:
+def neighbours(threshold: float, kind: ColumnType) -> list[Value]:
     """A threshold, and the numbers next to it in double and in float32; whole numbers where only those occur."""
-    if integer:
+    if kind == "boolean":
+        return [False, True]
+    if kind == "integer":
         if abs(threshold) > _LARGEST_WHOLE:
             return []
         low = math.floor(threshold)
@@ -138,7 +140,7 @@ def _decisive(model: Model, base: Sequence[Row]) -> Iterator[tuple[int, int, Val
         if model.columns[column].nullable:
             yield row, column, None
         if threshold < ALWAYS:
-            yield from ((row, column, value) for value in neighbours(threshold, integer=model.columns[column].integer))
+            yield from ((row, column, value) for value in neighbours(threshold, model.columns[column].type))
 
 
 def _sides(model: Model, subset: int) -> list[Value]:

@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 
 from fairlead.errors import BundleError
+from fairlead.schema import ColumnType
 
 __all__ = [
     "ALWAYS",
@@ -59,17 +60,17 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         name: As in the schema.
+        type: As in the schema: which entries can occur.
         categories: The values that category tests and terms know; a value's position here is its code. A column may be
             both compared with names and used as a number (a month).
-        integer: Whether entries are whole numbers.
         nullable: Whether an entry may be missing.
         closed: The original refuses a value outside `categories`; there is no answer to compare with.
         used: Whether the model looks at the column at all.
     """
 
     name: str
+    type: ColumnType = "number"
     categories: tuple[Category, ...] = ()
-    integer: bool = False
     nullable: bool = False
     closed: bool = False
     used: bool = True
