@@ -12,9 +12,9 @@ from typing import Any
 
 from fairlead import errors
 from fairlead.errors import FairleadError
-from fairlead.schema import Column, Output, Schema, Value
+from fairlead.schema import Column, Output, Schema, Value, label_text
 from fairlead.serving import answer_table, problems, words
-from fairlead.serving.gateway import LiveEndpoint, label_text
+from fairlead.serving.gateway import LiveEndpoint
 
 __all__ = ["document", "example_answer", "example_row"]
 

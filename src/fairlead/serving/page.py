@@ -54,6 +54,7 @@ SHOWN_ROWS = 100
 
 _LARGEST_PACKED = 32 * 2**20
 _CLASSES_SHOWN = 8
+_MISTAKES_SHOWN = 20
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -223,7 +224,7 @@ def table_view(schema: Schema, rows: Sequence[Row], answers: Sequence[Answer]) -
 def complaint_of(error: FairleadError, *, table: bool = False) -> Complaint:
     """Why there is no answer, in words for the person at the page."""
     status = problems.status_of(error)
-    mistakes = cast("list[dict[str, Any]]", error.values.get("errors") or [])
+    mistakes = cast("list[dict[str, Any]]", error.values.get("errors") or [])[:_MISTAKES_SHOWN]
     if isinstance(error, SchemaMismatch) and mistakes:
         if table:
             items = tuple(_told_of_cell(mistake) for mistake in mistakes)

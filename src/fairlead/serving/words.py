@@ -47,11 +47,7 @@ def exact(value: Value) -> str:
 
 
 def number(value: float) -> str:
-    """A number to read: five significant digits, whole numbers whole.
-
-    Raises:
-        Nothing: a number that is not finite is named as Python does.
-    """
+    """A number to read: five significant digits, whole numbers whole; one that is not finite as Python names it."""
     if not math.isfinite(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 1e9:

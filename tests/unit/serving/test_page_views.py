@@ -117,3 +117,9 @@ def test_a_table_shows_its_first_rows_and_counts_all():
     assert (len(found.lines), found.total) == (page.SHOWN_ROWS, 250)
     assert found.summary == "No: 200 · Yes: 50"
     assert found.lines[0].cells == ("UA", "")
+
+
+def test_a_page_names_a_bounded_number_of_mistakes():
+    mistakes = [{"row": row, "field": "wind_speed", "expected": "a number", "got": "x"} for row in range(1000)]
+    found = page.complaint_of(SchemaMismatch("many", errors=mistakes), table=True)
+    assert len(found.items) == 20
