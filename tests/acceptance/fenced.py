@@ -59,13 +59,9 @@ def steps(block):
 
 
 def matches(expected, got):
-    """Whether output is as shown; blanks count as one, `…` as anything."""
-
-    def plain(text):
-        return re.sub(r"\s+", " ", text).strip()
-
-    pattern = ".*?".join(re.escape(part.strip()) for part in plain(expected).split("…"))
-    return re.fullmatch(pattern.replace(r".*?", r"\s*.*?\s*"), plain(got), re.DOTALL) is not None
+    """Whether output is as shown; blanks and line ends are not compared, `…` is anything."""
+    shown = ".*?".join(re.escape("".join(part.split())) for part in expected.split("…"))
+    return re.fullmatch(shown, "".join(got.split()), re.DOTALL) is not None
 
 
 def free_port():
