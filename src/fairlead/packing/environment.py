@@ -6,12 +6,13 @@ variables is kept; they hold secrets.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import pickle
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ import msgspec
 
 from fairlead.formats.frames import FrameForm
 
-__all__ = ["Commit", "Environment", "describe_environment", "git_commit", "modules_of", "needed_packages"]
+__all__ = [
+    "Commit",
+    "Environment",
+    "describe_environment",
+    "distributions",
+    "git_commit",
+    "modules_of",
+    "needed_packages",
+]
 
 ALWAYS = ("cloudpickle", "joblib", "numpy", "pandas", "scikit-learn", "scipy")
 """Named with every model, where installed: what a pickle of numbers and frames is read with."""
@@ -92,9 +101,15 @@ def modules_of(model: Any) -> tuple[str, ...]:
     return tuple(sorted(census.modules - set(sys.stdlib_module_names) - {"__main__", "__mp_main__", "fairlead"}))
 
 
+@functools.cache
+def distributions() -> Mapping[str, list[str]]:
+    """The names of the installed distributions that hold each top-level module; looked up once, it reads many files."""
+    return importlib.metadata.packages_distributions()
+
+
 def needed_packages(modules: Iterable[str]) -> dict[str, str]:
     """The distributions that hold these top-level modules, with versions; a module of no distribution is left out."""
-    homes = importlib.metadata.packages_distributions()
+    homes = distributions()
     names = {name for module in modules for name in homes.get(module, ())}
     return {name: version for name in sorted(names | set(ALWAYS)) if (version := _version(name))}
 

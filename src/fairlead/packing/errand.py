@@ -27,12 +27,14 @@ class Errand(msgspec.Struct, frozen=True):
         table: The path of the user's table, pickled by the parent.
         memory: The most address space, in bytes.
         seconds: The most processor time.
+        measure: Whether metrics are wanted.
     """
 
     original: str
     table: str
     memory: int
     seconds: int
+    measure: bool
 
 
 class Examined(msgspec.Struct, frozen=True, tag="examined"):

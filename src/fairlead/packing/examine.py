@@ -42,6 +42,9 @@ __all__ = ["choose_samples", "examine", "spread"]
 REAL_ROWS = 10_000
 """How many rows of the table are compared at most."""
 
+MEASURED_ROWS = 100_000
+"""How many rows of the table the metrics are measured on at most."""
+
 HARD_ROWS = 60_000
 """How many rows on and beside thresholds are compared at most."""
 
@@ -66,13 +69,14 @@ class _Case(msgspec.Struct, frozen=True):
     answers: Answers
 
 
-def examine(model: Any, table: Table, *, say: Say) -> Examination:
+def examine(model: Any, table: Table, *, say: Say, measure: bool = True) -> Examination:
     """Find out what a model takes and gives, and which compiled road gives its answers.
 
     Args:
         model: A fitted estimator or pipeline, or any object with `predict`.
         table: The table it was trained on, or some hundreds of rows of it.
         say: Told what is being done, a line each.
+        measure: Whether metrics are wanted, for which every row is asked, up to 100,000.
 
     Raises:
         SchemaMismatch: The table does not fit the model.
@@ -84,11 +88,12 @@ def examine(model: Any, table: Table, *, say: Say) -> Examination:
         warnings.simplefilter("ignore")
         original = open_original(model, table)
         say(f"{original.model_class}: {len(table.frame):,} rows, {len(original.table.frame.columns)} columns.")
-        return _examine(original, say)
+        return _examine(original, say, MEASURED_ROWS if measure else REAL_ROWS)
 
 
-def _examine(original: Original, say: Say) -> Examination:
-    frame = original.table.frame
+def _examine(original: Original, say: Say, most: int) -> Examination:
+    asked = spread(len(original.table.frame), most)
+    frame = original.table.frame.iloc[asked]
     answers = original.ask(frame)
     _check_answers(answers)
     schema = infer_schema(
@@ -111,10 +116,10 @@ def _examine(original: Original, say: Say) -> Examination:
         choose_samples(rows, case.answers),
         attempts,
         proof,
-        _metrics(original.table, schema, answers),
+        _metrics(original.table, schema, asked, answers),
         original.params,
         modules_of(original.model),
-        len(frame),
+        len(original.table.frame),
     )
 
 
@@ -167,29 +172,42 @@ def _tried(original: Original, schema: Schema, form: FrameForm) -> tuple[Schema,
     """
     row = rows_of(original.table.frame.head(1), schema.columns)[0]
 
-    def answered(position: int, entry: Value) -> bool:
-        changed = (*row[:position], entry, *row[position + 1 :])
-        try:
-            _check_answers(answer_rows(original.model, [changed], schema, form))
-        except FairleadError:
-            return False
-        return True
+    def answered(changes: dict[int, Value]) -> set[int]:
+        """The positions whose change the original answers: asked together, and one by one where that fails."""
+        rows = [(*row[:position], entry, *row[position + 1 :]) for position, entry in changes.items()]
+        if not rows or _answers(original.model, rows, schema, form):
+            return set(changes)
+        pairs = zip(changes, rows, strict=True)
+        return {position for position, changed in pairs if _answers(original.model, [changed], schema, form)}
 
-    columns = list(enumerate(schema.columns))
-    nullable = {one.name for position, one in columns if not one.nullable and answered(position, None)}
-    closed = frozenset(
-        one.name
-        for position, one in columns
-        if one.categories and one.type != "boolean" and not answered(position, unseen_value(one.categories))
+    columns = dict(enumerate(schema.columns))
+    nullable = answered({position: None for position, one in columns.items() if not one.nullable})
+    unseen: dict[int, Value] = {
+        position: unseen_value(one.categories)
+        for position, one in columns.items()
+        if one.categories and one.type != "boolean"
+    }
+    closed = set(unseen) - answered(unseen)
+    return (
+        allow_missing(schema, {columns[position].name for position in nullable}),
+        frozenset(columns[position].name for position in closed),
     )
-    return allow_missing(schema, nullable), closed
 
 
-def _metrics(table: Table, schema: Schema, answers: Answers) -> dict[str, float]:
+def _answers(model: Any, rows: Sequence[Row], schema: Schema, form: FrameForm) -> bool:
+    """Whether the original gives finite answers to rows."""
+    try:
+        _check_answers(answer_rows(model, rows, schema, form))
+    except FairleadError:
+        return False
+    return True
+
+
+def _metrics(table: Table, schema: Schema, asked: Sequence[int], answers: Answers) -> dict[str, float]:
     """How well the answers meet the target; nothing where none was given."""
     if table.target is None:
         return {}
-    truth = table.target.tolist()
+    truth = table.target.iloc[list(asked)].tolist()
     if schema.output.task == "regression":
         return regression_metrics(truth, answers.labels)
     return classification_metrics(truth, answers.labels, answers.probabilities, schema.output.classes)

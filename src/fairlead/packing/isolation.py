@@ -57,12 +57,15 @@ _KINDS: dict[str, type[FairleadError]] = {
 _NO_REASON = "Nothing was registered. Open the file in a Python of your own to see what it does."
 
 
-def examine_apart(original: Path, table: Table, *, memory: int = MEMORY, seconds: float = SECONDS) -> Examination:
+def examine_apart(
+    original: Path, table: Table, *, measure: bool = True, memory: int = MEMORY, seconds: float = SECONDS
+) -> Examination:
     """Examine the model in a file without opening it in this process.
 
     Args:
         original: A pickle, cloudpickle or joblib file.
         table: The table it was trained on.
+        measure: Whether metrics are wanted.
         memory: The most address space of the opener, in bytes.
         seconds: The longest it may take.
 
@@ -75,7 +78,7 @@ def examine_apart(original: Path, table: Table, *, memory: int = MEMORY, seconds
     with tempfile.TemporaryDirectory(prefix="fairlead-opener-") as name:
         folder = Path(name)
         _hand_over(table, folder / "table.pickle")
-        errand = Errand(str(original.resolve()), str(folder / "table.pickle"), memory, int(seconds) + 1)
+        errand = Errand(str(original.resolve()), str(folder / "table.pickle"), memory, int(seconds) + 1, measure)
         left = _send(errand, folder, seconds)
     return _checked(left.examination)
 

@@ -61,7 +61,7 @@ def _examined(errand: Errand) -> Examined:
     # The table comes from the parent and is opened first, before anybody else's code has run here.
     table = pickled.load(Path(errand.table))
     model = _open(errand.original)
-    return Examined(examine(model, table, say=lambda line: print(line, flush=True)))  # noqa: T201 - the parent reads it
+    return Examined(examine(model, table, say=lambda line: print(line, flush=True), measure=errand.measure))  # noqa: T201 - the parent reads it
 
 
 def _open(path: str) -> Any:

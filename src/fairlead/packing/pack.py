@@ -10,7 +10,6 @@ The folder appears whole under its name or not at all, and nothing here knows a 
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import shutil
 import sys
@@ -28,7 +27,7 @@ from fairlead.errors import Conflict, InvalidInput, NotFound, ParityFailed, Stor
 from fairlead.formats import pickled
 from fairlead.ir.model import to_json
 from fairlead.packing import isolation
-from fairlead.packing.environment import describe_environment, git_commit
+from fairlead.packing.environment import describe_environment, distributions, git_commit
 from fairlead.packing.examination import TOLERANCE, Examination, Say
 from fairlead.packing.metrics import check_metrics
 from fairlead.packing.plots import take_plots
@@ -134,16 +133,18 @@ class _Given(msgspec.Struct, frozen=True):
 
 def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
     """Examine, write every file, seal, and let the sealed bundle prove itself."""
-    say, limits = given.say, given.limits
+    say, limits, measure = given.say, given.limits, given.metrics is None
     (folder / "model").mkdir(parents=True)
     if isinstance(model, str | Path):
         original = _copy(Path(model), folder / "model")
         say(f"Opening {Path(model).name} in a process of its own.")
-        examination = isolation.examine_apart(original, table, memory=limits.memory, seconds=limits.seconds)
+        examination = isolation.examine_apart(
+            original, table, measure=measure, memory=limits.memory, seconds=limits.seconds
+        )
     else:
         from fairlead.packing.examine import examine  # imports the frameworks, which a file's road leaves to the opener
 
-        examination = examine(model, table, say=say)
+        examination = examine(model, table, say=say, measure=measure)
         original = _save(model, folder / "model" / "original.pkl", examination.modules)
     report = ParityReport("worker", TOLERANCE, examination.attempts)
     if examination.proof is not None:
@@ -195,7 +196,7 @@ def _save(model: Any, path: Path, modules: Iterable[str]) -> Path:
     A class of an installed package is saved by its name, as pickle does. One of a script or module of the user's own is
     saved with its code, because no other machine has that file.
     """
-    homes = importlib.metadata.packages_distributions()
+    homes = distributions()
     own = [sys.modules[name] for name in modules if name not in homes and name in sys.modules]
     if not own:
         pickled.save(model, path)
