@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 import pandas as pd
+
 from fairlead.formats import sklearn as reader
 from fairlead.formats.layout import MatrixLayout, NumberInput
 from fairlead.formats.onnx import compile_model
@@ -67,7 +68,7 @@ def schema_of(frame, classes=()):
 def rows_of(frame):
     """Rows as requests carry them."""
     return [
-        tuple(None if entry is None or entry != entry else entry for entry in row)
+        tuple(None if pd.isna(entry) else entry for entry in row)
         for row in frame.astype(object).itertuples(index=False, name=None)
     ]
 
@@ -92,7 +93,9 @@ def matrix(layout, rows):
 def run(compiled, rows):
     """The score tensor of a compiled graph with a matrix layout."""
     layout = msgspec.json.decode(msgspec.json.encode(compiled.layout), type=MatrixLayout)
-    session = onnxruntime.InferenceSession(compiled.graph, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(compiled.graph, options, providers=["CPUExecutionProvider"])
     return session.run([layout.score], {layout.tensor: matrix(layout, rows)})[0]
 
 

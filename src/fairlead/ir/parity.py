@@ -65,7 +65,10 @@ def compare(  # noqa: PLR0913 -- two lots of answers with their labels, and what
             f"The original answers in the shape {first.shape}, the other in {second.shape}.", expected=first.shape
         )
     rows = len(first)
-    difference = _differences(first.reshape(rows, -1), second.reshape(rows, -1), relative=first.ndim == 1)
+    relative = first.ndim == 1
+    if relative:
+        first, second = first[:, None], second[:, None]
+    difference = _differences(first, second, relative=relative)
     unequal = _unequal(expected_labels, got_labels, rows)
     order = np.lexsort((np.arange(rows), -difference, ~unequal))
     bad = unequal | (difference > tolerance)
