@@ -1,8 +1,9 @@
 """The road "graph": what the intermediate representation cannot hold, as the general ONNX graph that skl2onnx makes.
 
 Support vector machines, neural networks, neighbours, principal components, polynomials. skl2onnx's defaults are not exact;
-these make it so where it can be: doubles in, imputers of our own (skl2onnx's work in float32), a cast put before trees that
-look at float32. What comes out is only served when packing has proven it.
+these make it so where it can be: doubles in, imputers of our own (skl2onnx's work in float32), and, where only the
+preprocessing is beyond the representation, an estimator compiled by `formats/onnx.py` behind skl2onnx's preprocessing.
+What comes out is only served when packing has proven it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import re
 import warnings
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 from fairlead.errors import ConversionUnsupported
-from fairlead.formats.layout import ColumnsLayout, Result, TensorInput
-from fairlead.formats.onnx import Compiled
-from fairlead.formats.sklearn_features import class_name, is_missing
-from fairlead.schema import Column, Schema
+from fairlead.formats.layout import ColumnsLayout, MatrixLayout, NumberInput, Result, TensorInput
+from fairlead.formats.onnx import Compiled, compile_model
+from fairlead.formats.sklearn_estimators import read_estimator
+from fairlead.formats.sklearn_features import Feature, class_name, is_missing
+from fairlead.ir.model import Model
+from fairlead.schema import Column, Output, Schema
 
 __all__ = ["convert"]
 
@@ -62,15 +66,16 @@ def convert(estimator: Any, schema: Schema) -> Compiled:
     classes = schema.output.classes
     if classes and not hasattr(estimator, "predict_proba"):
         raise _refuse(estimator, "gives labels without probabilities, which no compiled graph serves yet")
-    named = _takes_columns(estimator, schema)
-    model = _converted(estimator, schema, named=named)
     inputs = tuple(_tensor_input(k, column) for k, column in enumerate(schema.columns))
-    if not named:
-        _split_matrix(model, schema, _order(estimator, schema))
-    label, score = (model.graph.output[0].name, model.graph.output[1].name) if classes else (None, None)
-    result: Result = "classes" if classes else "value"
-    layout = ColumnsLayout(inputs, score or model.graph.output[0].name, result, label)
-    return Compiled(model.SerializeToString(), layout)
+    tail = _tail(estimator)
+    if tail is not None:
+        graph, result = _with_tail(estimator, schema, *tail)
+        return Compiled(graph.SerializeToString(), ColumnsLayout(inputs, graph.graph.output[0].name, result))
+    graph = _converted(estimator, schema)
+    if not classes:
+        return Compiled(graph.SerializeToString(), ColumnsLayout(inputs, graph.graph.output[0].name, "value"))
+    label, score = (one.name for one in graph.graph.output)
+    return Compiled(graph.SerializeToString(), ColumnsLayout(inputs, score, "classes", label))
 
 
 def _refuse(step: Any, why: str) -> ConversionUnsupported:
@@ -117,11 +122,11 @@ def _order(estimator: Any, schema: Schema) -> list[int]:
     return [at[str(name)] for name in names]
 
 
-def _initial_types(estimator: Any, schema: Schema, *, named: bool) -> list[tuple[str, Any]]:
+def _initial_types(schema: Schema, order: list[int], *, named: bool) -> list[tuple[str, Any]]:
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 
     if not named:
-        return [(_MATRIX, DoubleTensorType([None, len(_order(estimator, schema))]))]
+        return [(_MATRIX, DoubleTensorType([None, len(order)]))]
     # skl2onnx finds a transformer's columns by the tensors' names; they are renamed afterwards.
     return [
         (column.name, (StringTensorType if column.type == "string" else DoubleTensorType)([None, 1]))
@@ -158,12 +163,23 @@ def _rename_inputs(model: onnx.ModelProto, schema: Schema) -> None:
 # --- conversion ---
 
 
-def _converted(estimator: Any, schema: Schema, *, named: bool) -> onnx.ModelProto:
+def _converted(estimator: Any, schema: Schema) -> onnx.ModelProto:
+    """The whole model, one tensor a column, in the layout's names."""
+    named = _takes_columns(estimator, schema)
+    order = [] if named else _order(estimator, schema)
+    prepared = _with_casts(estimator)
+    options = {id(_final(prepared)): {"zipmap": False}} if schema.output.classes else None
+    model = _ask_skl2onnx(prepared, _initial_types(schema, order, named=named), options)
+    if named:
+        _rename_inputs(model, schema)
+    else:
+        _split_matrix(model, schema, order)
+    return model
+
+
+def _ask_skl2onnx(prepared: Any, types: list[tuple[str, Any]], options: dict[int, Any] | None) -> onnx.ModelProto:
     from skl2onnx import convert_sklearn
 
-    prepared = _with_casts(estimator)
-    types = _initial_types(estimator, schema, named=named)
-    options = {id(_final(prepared)): {"zipmap": False}} if schema.output.classes else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,11 +195,82 @@ def _converted(estimator: Any, schema: Schema, *, named: bool) -> onnx.ModelProt
         Exception
     ) as err:  # skl2onnx raises RuntimeError, NameError, NotImplementedError, and what its converters meet
         raise _refuse(
-            _culprit(err) or type(_final(estimator)).__name__, f"is not converted: {_first_line(err)}"
+            _culprit(err) or type(_final(prepared)).__name__, f"is not converted: {_first_line(err)}"
         ) from err
-    if named:
-        _rename_inputs(model, schema)
     return model
+
+
+# --- an estimator of ours behind preprocessing of skl2onnx ---
+
+
+def _tail(estimator: Any) -> tuple[list[tuple[str, Any]], Model] | None:
+    """The preprocessing, and the estimator behind it where the representation can hold it; else nothing."""
+    steps = _flat_steps(estimator)
+    last = steps[-1][1]
+    width = getattr(last, "n_features_in_", 0)
+    if len(steps) < 2 or not width:
+        return None
+    dtype = np.dtype(np.float64)
+    columns = tuple(Column(f"x{k}", "number", nullable=True) for k in range(width))
+    try:
+        model = read_estimator(
+            last, [Feature(k, dtype, dtype) for k in range(width)], Schema(columns, Output("regression"))
+        )
+    except ConversionUnsupported:
+        return None
+    return (steps[:-1], model) if any(column.used for column in model.columns) else None
+
+
+def _flat_steps(estimator: Any) -> list[tuple[str, Any]]:
+    """The steps of nested pipelines in one line; those that change nothing are left out."""
+    if class_name(estimator) != "Pipeline":
+        return [("model", estimator)]
+    steps = [one for _, step in estimator.steps if hasattr(step, "fit") for one in _flat_steps(step)]
+    return [(f"step{k}", step) for k, (_, step) in enumerate(steps)]
+
+
+def _with_tail(
+    estimator: Any, schema: Schema, steps: list[tuple[str, Any]], model: Model
+) -> tuple[onnx.ModelProto, Result]:
+    """skl2onnx's preprocessing, the cells that our estimator looks at, our estimator."""
+    from sklearn.pipeline import Pipeline
+
+    # Without classes: what is converted here ends in features, not in labels.
+    graph = _converted(Pipeline(steps), msgspec.structs.replace(schema, output=Output("regression")))
+    compiled = compile_model(model)
+    assert isinstance(compiled.layout, MatrixLayout)
+    tail = compose.add_prefix(onnx.load_from_string(compiled.graph), "tail_")
+    cells = [one for one in compiled.layout.inputs if isinstance(one, NumberInput)]
+    source = graph.graph.output[0].name
+    graph.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([one.column for one in cells], dtype=np.int64), "tail_columns"),
+            numpy_helper.from_array(np.array([one.missing or 0.0 for one in cells], dtype=np.float64), "tail_missing"),
+            *tail.graph.initializer,
+        ]
+    )
+    graph.graph.node.extend(
+        [
+            helper.make_node("Cast", [source], ["tail_features"], to=TensorProto.DOUBLE),
+            helper.make_node("Gather", ["tail_features", "tail_columns"], ["tail_cells"], axis=1),
+            helper.make_node("IsNaN", ["tail_cells"], ["tail_absent"]),
+            helper.make_node("Where", ["tail_absent", "tail_missing", "tail_cells"], [tail.graph.input[0].name]),
+            *tail.graph.node,
+        ]
+    )
+    del graph.graph.output[:]
+    graph.graph.output.extend(tail.graph.output)
+    _raise_opset(graph, estimator)
+    return graph, compiled.layout.result
+
+
+def _raise_opset(graph: onnx.ModelProto, estimator: Any) -> None:
+    """The tree node needs ai.onnx.ml 5, where the older tree nodes are gone."""
+    if any(node.op_type.startswith("TreeEnsemble") and node.op_type != "TreeEnsemble" for node in graph.graph.node):
+        raise _refuse(estimator, "has trees in its preprocessing, which do not go together with compiled trees")
+    del graph.opset_import[:]
+    graph.opset_import.extend([helper.make_opsetid("", _OPSETS[""]), helper.make_opsetid("ai.onnx.ml", 5)])
+    graph.ir_version = 10
 
 
 def _first_line(err: Exception) -> str:
