@@ -54,7 +54,8 @@ def steps(block):
                 rest.append(line)
             else:
                 command += line + "\n"
-                ended = not line.endswith("\\")
+                # A command goes on after a backslash, and inside of quotes.
+                ended = not line.endswith("\\") and command.count("'") % 2 == 0
         yield Step(command.strip(), "\n".join(rest).strip())
 
 
