@@ -188,6 +188,9 @@ async def load(port: int, rows: Sequence[bytes], connections: int, stop: asyncio
                     found.answers.append((number, json.loads(content)))
                 else:
                     found.failures.append(content.decode())
+                if b"connection: close" in head.lower():
+                    writer.close()
+                    streams = None
             except (OSError, EOFError, TimeoutError) as err:
                 found.failures.append(repr(err))
                 if streams is not None:
@@ -203,7 +206,9 @@ async def load(port: int, rows: Sequence[bytes], connections: int, stop: asyncio
 class Background:
     """Load from a thread of its own while the test does something else."""
 
-    def __init__(self, port: int, rows: Sequence[bytes], *, connections: int = 16, path: str = "/predict/flights") -> None:
+    def __init__(
+        self, port: int, rows: Sequence[bytes], *, connections: int = 16, path: str = "/predict/flights"
+    ) -> None:
         import threading
 
         self.found = Load()

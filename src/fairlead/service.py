@@ -108,8 +108,8 @@ def deliver_here(config: Config, stores: Stores) -> None:
     deliver(stores.database, stores.blobs, bundles=config.paths.bundles, table=config.paths.table)
 
 
-def wait_for_gateways(stores: Stores, revision: int, seconds: float) -> int:
-    """Wait until every live gateway serves a revision.
+def wait_for_gateways(config: Config, stores: Stores, revision: int, seconds: float) -> int:
+    """Wait until every live gateway, here and on other machines, serves a revision.
 
     Returns:
         How many do; 0 where none is alive.
@@ -118,27 +118,39 @@ def wait_for_gateways(stores: Stores, revision: int, seconds: float) -> int:
         Conflict: One could not load it, and goes on with what it has.
         Overloaded: They did not get there in time.
     """
-    from fairlead.routing.store import live_gateways
-
     end = time.monotonic() + seconds
     while True:
-        with stores.database.read() as connection:
-            reports = live_gateways(connection, time.time() - _ALIVE_SECONDS)
-        for report in reports:
-            if report.state == "failed" and report.revision < revision:
+        gateways = _gateways(config, stores)
+        behind = [one for one in gateways if one.revision < revision]
+        if not behind:
+            return len(gateways)
+        for one in behind:
+            if one.state == "failed" and one.seen >= revision:
                 raise Conflict(
-                    f"{report.name} cannot serve revision {revision} and goes on with {report.revision}: {report.detail}",
+                    f"{one.name} cannot serve revision {revision} and goes on with {one.revision}: {one.detail}",
                     hint="Deploy the former version again, or mend what is said above.",
                 )
-        behind = [report.name for report in reports if report.revision < revision]
-        if not behind:
-            return len(reports)
         if time.monotonic() > end:
             raise Overloaded(
-                f"{', '.join(behind)} did not serve revision {revision} within {seconds:g} s.",
+                f"{', '.join(one.name for one in behind)} did not serve revision {revision} within {seconds:g} s.",
                 hint="`fairlead status` shows what each does.",
             )
         time.sleep(0.02)
+
+
+def _gateways(config: Config, stores: Stores) -> list[GatewayStatus]:
+    """The live gateways: this machine's as they say themselves, other machines' as they were reported to the database."""
+    from fairlead.routing.store import live_gateways
+
+    with stores.database.read() as connection:
+        reports = live_gateways(connection, time.time() - _ALIVE_SECONDS)
+    others = [
+        # What a failed gateway has seen is not reported; it has failed at the newest revision there is.
+        GatewayStatus(one.name, one.pid, one.revision, sys.maxsize, one.state, one.detail, one.time)
+        for one in reports
+        if one.host != socket.gethostname()
+    ]
+    return [*read_statuses(config.paths.run), *others]
 
 
 class ServedEndpoint(msgspec.Struct, frozen=True):
@@ -160,7 +172,7 @@ class ServedEndpoint(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """What is deployed, and what this machine's gateways do with it."""
+    """What is deployed, and what the live gateways do with it."""
 
     revision: int
     endpoints: tuple[ServedEndpoint, ...]
@@ -168,7 +180,7 @@ class ServiceStatus(msgspec.Struct, frozen=True):
 
 
 def service_status(config: Config, stores: Stores) -> ServiceStatus:
-    """What is deployed, and what this machine's gateways do with it.
+    """What is deployed, and what the live gateways do with it.
 
     Raises:
         StorageError: The database cannot be read.
@@ -182,7 +194,7 @@ def service_status(config: Config, stores: Stores) -> ServiceStatus:
         for endpoint in table.endpoints
         for one in endpoint.variants
     )
-    return ServiceStatus(table.revision, endpoints, tuple(read_statuses(config.paths.run)))
+    return ServiceStatus(table.revision, endpoints, tuple(_gateways(config, stores)))
 
 
 def _road(config: Config, digest: str) -> str:

@@ -48,7 +48,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     if not dry_run:
         start = time.monotonic()
         deliver_here(config, stores)
-        served = wait_for_gateways(stores, deployment.table.revision, seconds)
+        served = wait_for_gateways(config, stores, deployment.table.revision, seconds)
         elapsed = time.monotonic() - start
     if as_json:
         facts = {"endpoint": deployment.endpoint, "model": deployment.model, "former": deployment.former}

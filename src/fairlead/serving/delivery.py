@@ -14,7 +14,7 @@ from pathlib import Path
 from loguru import logger
 
 from fairlead.bundle.store import fetch_bundle
-from fairlead.errors import FairleadError
+from fairlead.errors import Conflict, FairleadError
 from fairlead.routing.cache import read_cached, write_cached
 from fairlead.routing.store import (
     GatewayReport,
@@ -50,6 +50,7 @@ def deliver(database: Database, blobs: Blobs, *, bundles: Path, table: Path) -> 
         The table that lies here now.
 
     Raises:
+        Conflict: The database has lost what is served here.
         BundleError: A bundle that it names is missing or corrupt; the table that was here stays.
         StorageError: A store or the disk refuses.
     """
@@ -58,6 +59,11 @@ def deliver(database: Database, blobs: Blobs, *, bundles: Path, table: Path) -> 
     here = read_cached(table)
     if here == wanted:
         return wanted
+    if here is not None and wanted.revision == 0:
+        raise Conflict(
+            f"The database is empty, but revision {here.revision} is served here; it goes on.",
+            hint="Bring the database back, or deploy again.",
+        )
     for variant in wanted.variants():
         fetch_bundle(variant.digest, blobs, bundles)
     write_cached(table, wanted)

@@ -34,6 +34,7 @@ __all__ = ["Connection", "Handler", "Lane", "Limits", "Request"]
 _NEVER = float("inf")
 _SWEEP_SECONDS = 0.25
 _LINGER_SECONDS = 2.0
+_GRACE_SECONDS = 0.5
 _MAX_URL = 8 * 1024
 _MAX_HEADER = 32 * 1024
 _MAX_WAITING = 64
@@ -122,12 +123,18 @@ class Lane:
         self.date = formatdate(usegmt=True).encode()
 
     async def drain(self, seconds: float) -> None:
-        """Let requests in flight finish, close idle connections at once, and the rest after `seconds`."""
+        """Let requests in flight finish, then close idle connections, and after `seconds` the rest.
+
+        A client that is about to use its idle connection again would lose that request; so for a moment each is rather
+        answered, and told to close.
+        """
         self.draining = True
-        for connection in tuple(self.connections):
-            connection.close_if_idle()
+        if self.connections:
+            await asyncio.sleep(min(_GRACE_SECONDS, seconds))
         end = time.monotonic() + seconds
-        while self.connections and time.monotonic() < end:  # noqa: ASYNC110 - connections end by themselves, one by one
+        while self.connections and time.monotonic() < end:
+            for connection in tuple(self.connections):
+                connection.close_if_idle()
             await asyncio.sleep(0.02)
         for connection in tuple(self.connections):
             connection.abort()
