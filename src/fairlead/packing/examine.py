@@ -134,10 +134,10 @@ def choose_samples(rows: Sequence[Row], answers: Answers) -> Samples:
     """Up to 100 rows with the original's answers: a complete one first, the labels in turn."""
     complete = [position for position, row in enumerate(rows) if None not in row]
     others = sorted(set(range(len(rows))) - set(complete))
-    turns = [*_in_turn(complete, answers), *_in_turn(others, answers)]
-    # A row with a missing entry is kept as every tenth sample, for the answers to it shall be proven, too.
-    lead, tail = turns[: len(complete)], turns[len(complete) :]
-    kept = [*lead[: SAMPLES - min(len(tail), SAMPLES // 10)], *tail[: SAMPLES // 10]] if lead else tail[:SAMPLES]
+    whole, holed = _in_turn(complete, answers), _in_turn(others, answers)
+    # The answers to rows with missing entries shall be proven, too: a tenth of the samples is theirs where there are any.
+    first = whole[: SAMPLES - min(len(holed), SAMPLES // 10)]
+    kept = [*first, *holed[: SAMPLES - len(first)]]
     return Samples(tuple(rows[position] for position in kept), answers.take(kept).expected())
 
 
@@ -313,7 +313,7 @@ def _difference(schema: Schema, expected: Answers, said: Answers) -> Comparison:
 def _in_words(schema: Schema, row: Row, expected: Answers, said: Answers, position: int) -> str:
     """A row that differs, for people."""
     entries = ", ".join(
-        f"{name} = {'missing' if entry is None else entry!r}" for name, entry in zip(schema.names, row, strict=True)
+        f"{name} = {'missing' if entry is None else repr(entry)}" for name, entry in zip(schema.names, row, strict=True)
     )
     return f"{entries}: the original said {_said(expected, position)}, compiled said {_said(said, position)}"
 
