@@ -103,6 +103,13 @@ def test_another_example_fills_in_another_row(client, query, carrier):
     assert f'<option value="={carrier}" selected>' in client.get("/flights", params={"sample": query}).text
 
 
+def test_optional_fields_are_marked_where_some_are_and_told_once_where_all_are(client):
+    assert client.get("/flights").text.count('<span class="optional">') == 7
+    page = client.get("/hostile").text
+    assert '<span class="optional">' not in page
+    assert "Leave empty what is not known." in page
+
+
 def test_a_posted_form_is_answered_in_words(client):
     # The double's arithmetic: 0.02 + 5 / 30 = 18.67 % late.
     found = client.post("/flights", data=FLIGHT, headers=HTML)

@@ -18,7 +18,7 @@ import msgspec
 from fairlead.schema import Column, Row, Schema, Value
 from fairlead.serving import words
 
-__all__ = ["CHOICES", "SUGGESTIONS", "Choice", "Field", "entries_of", "fields", "posted_entries"]
+__all__ = ["CHOICES", "SUGGESTIONS", "Choice", "Field", "entries_of", "example_entries", "fields", "posted_entries"]
 
 CHOICES = 60
 """A column with more categories is typed with suggestions; nobody scrolls further than this."""
@@ -97,6 +97,11 @@ def fields(schema: Schema, entries: Mapping[str, str], errors: Mapping[str, str]
 def entries_of(schema: Schema, row: Row) -> dict[str, str]:
     """A row as text by column."""
     return {column.name: words.exact(value) for column, value in zip(schema.columns, row, strict=True)}
+
+
+def example_entries(schema: Schema, row: Row) -> dict[str, str]:
+    """A sample row as text by column, for people to start from; what they read is what is sent."""
+    return {column.name: words.tidy(value) for column, value in zip(schema.columns, row, strict=True)}
 
 
 def posted_entries(posted: Mapping[str, str]) -> dict[str, str]:

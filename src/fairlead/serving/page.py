@@ -132,7 +132,7 @@ async def show(request: Request) -> Response:
     endpoint = _endpoint(request)
     index = _sample_index(request, len(endpoint.samples.rows))
     rows = endpoint.samples.rows
-    entries = form.entries_of(endpoint.schema, rows[index]) if rows else {}
+    entries = form.example_entries(endpoint.schema, rows[index]) if rows else {}
     return _page(request, endpoint, entries, sample=index)
 
 
@@ -242,7 +242,7 @@ async def _reply_to_table(
     request: Request, endpoint: LiveEndpoint, upload: UploadFile, sample: int, received: float
 ) -> Response:
     rows = endpoint.samples.rows
-    entries = form.entries_of(endpoint.schema, rows[sample]) if rows else {}
+    entries = form.example_entries(endpoint.schema, rows[sample]) if rows else {}
     try:
         with _recording(request, endpoint, received):
             if not upload.filename:
@@ -277,6 +277,7 @@ def _page(  # noqa: PLR0913 - the states of one page, each by its name
         target=words.target_of(endpoint.schema.output),
         output=endpoint.schema.output,
         fields=form.fields(endpoint.schema, entries, complaint.by_column if complaint else {}),
+        all_optional=all(column.nullable for column in endpoint.schema.columns),
         samples=len(endpoint.samples.rows),
         sample=sample,
         answer=answer,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from fairlead.schema import Output, Value
 
-__all__ = ["clock", "count", "exact", "label_of", "labels_of", "number", "percent", "size", "target_of", "word"]
+__all__ = ["clock", "count", "exact", "label_of", "labels_of", "number", "percent", "size", "target_of", "tidy", "word"]
 
 _YES_NO = {"0": "No", "1": "Yes", "false": "No", "true": "Yes"}
 
@@ -44,6 +44,11 @@ def exact(value: Value) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return str(value)
+
+
+def tidy(value: Value) -> str:
+    """A value as text to start from: a number without the noise behind its twelfth digit (12.658579999999999)."""
+    return exact(float(f"{value:.12g}")) if isinstance(value, float) else exact(value)
 
 
 def number(value: float) -> str:

@@ -62,3 +62,10 @@ def test_times_are_told_in_utc():
 def test_amounts_and_sizes_have_their_nouns():
     assert (words.count(1, "row"), words.count(10_000, "row")) == ("1 row", "10,000 rows")
     assert (words.size(16 * 2**20), words.size(1024)) == ("16 MB", "1 KB")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(12.658579999999999, "12.65858"), (0.1, "0.1"), (1400, "1400"), ("UA", "UA")]
+)
+def test_a_number_to_start_from_has_no_noise(value, said):
+    assert words.tidy(value) == said
