@@ -188,9 +188,7 @@ def states(page, base, empty, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_axe_finds_nothing_and_nothing_overflows_in_any_state(  # noqa: PLR0917 - fixtures
-    opened, base, empty, axe, tmp_path, look
-):
+def test_axe_finds_nothing_and_nothing_overflows_in_any_state(opened, base, empty, axe, tmp_path, look):
     page = opened(color_scheme=look[0], viewport={"width": look[1], "height": 900})
     found = {}
     for state in states(page, base, empty, tmp_path):
