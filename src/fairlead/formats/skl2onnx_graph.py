@@ -188,8 +188,8 @@ def _ask_skl2onnx(prepared: Any, types: list[tuple[str, Any]], options: dict[int
                 initial_types=types,
                 options=options,
                 target_opset=_OPSETS,
-                custom_conversion_functions=_imputer_converters(),
-                custom_shape_calculators=_imputer_shapes(),
+                custom_conversion_functions=_own_converters(),
+                custom_shape_calculators=_own_shapes(),
             )
     except (
         Exception
@@ -290,7 +290,7 @@ def _final(estimator: Any) -> Any:
 
 
 def _with_casts(estimator: Any) -> Any:
-    """The pipeline with a cast before trees that look at float32; skl2onnx would compare doubles."""
+    """The model as skl2onnx can take it: a cast before trees that look at float32, which it would compare in double."""
     from skl2onnx.sklapi import CastTransformer
     from sklearn.pipeline import Pipeline
 
@@ -302,6 +302,10 @@ def _with_casts(estimator: Any) -> Any:
         else:
             changed.steps = [*before, (name, _with_casts(last))]
         return changed
+    if class_name(estimator) == "VotingClassifier":
+        changed = copy.copy(estimator)
+        changed.flatten_transform = False  # concerns `transform` only, and skl2onnx refuses it
+        return changed
     if class_name(estimator) in _SINGLE_TREES:
         return Pipeline([("cast", _fitted_cast(CastTransformer)), ("model", estimator)])
     return estimator
@@ -311,19 +315,68 @@ def _fitted_cast(kind: Any) -> Any:
     return kind(dtype=np.float32).fit(np.zeros((1, 1)))
 
 
-# --- imputers ---
+# --- converters of our own ---
 
 
-def _imputer_converters() -> dict[type, Any]:
+def _own_converters() -> dict[type, Any]:
     from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import PolynomialFeatures
 
-    return {SimpleImputer: _convert_imputer}
+    return {SimpleImputer: _convert_imputer, PolynomialFeatures: _convert_polynomial}
 
 
-def _imputer_shapes() -> dict[type, Any]:
+def _own_shapes() -> dict[type, Any]:
     from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import PolynomialFeatures
 
-    return {SimpleImputer: _imputer_shape}
+    return {SimpleImputer: _imputer_shape, PolynomialFeatures: _polynomial_shape}
+
+
+def _polynomial_shape(operator: Any) -> None:
+    kind = operator.inputs[0].type
+    operator.outputs[0].type = type(kind)([kind.shape[0], operator.raw_operator.n_output_features_])
+
+
+def _convert_polynomial(scope: Any, operator: Any, container: Any) -> None:
+    """Products of columns, in the type of the input (skl2onnx's own mixes float32 in).
+
+    The exponents' table becomes lists of factors; a product with fewer factors is filled up with a column of ones.
+    """
+    from skl2onnx.common.data_types import guess_proto_type
+    from skl2onnx.operator_converters.common import concatenate_variables
+
+    polynomial = operator.raw_operator
+    source = concatenate_variables(scope, operator.inputs, container)
+    kind, width = guess_proto_type(operator.inputs[0].type), polynomial.n_features_in_
+    factors = [np.repeat(np.arange(width), powers).tolist() for powers in polynomial.powers_]
+
+    def node(kind: str, inputs: list[str], version: int, **settings: Any) -> str:
+        found: str = scope.get_unique_variable_name("poly")
+        name = scope.get_unique_operator_name(kind)
+        container.add_node(kind, inputs, found, name=name, op_version=version, **settings)
+        return found
+
+    def constant(kind: int, values: list[Any]) -> str:
+        name: str = scope.get_unique_variable_name("poly")
+        container.add_initializer(name, kind, [len(values)], values)
+        return name
+
+    first = node("Gather", [source, constant(TensorProto.INT64, [0])], 13, axis=1)
+    zeros = node("Mul", [first, constant(kind, [0.0])], 14)
+    ones = node("Add", [zeros, constant(kind, [1.0])], 14)
+    filled = node("Concat", [source, ones], 13, axis=1)
+    total = ""
+    for place in range(max(map(len, factors), default=0)):
+        chosen = constant(TensorProto.INT64, [int(one[place]) if place < len(one) else width for one in factors])
+        column = node("Gather", [filled, chosen], 13, axis=1)
+        total = node("Mul", [total, column], 14) if total else column
+    container.add_node(
+        "Identity",
+        [total],
+        operator.outputs[0].full_name,
+        name=scope.get_unique_operator_name("Identity"),
+        op_version=21,
+    )
 
 
 def _kept(imputer: Any) -> list[int]:
