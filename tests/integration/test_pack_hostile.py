@@ -262,3 +262,37 @@ def test_the_table_of_a_file_keeps_its_dtypes_on_the_way_to_the_opener(tmp_path)
     )
     bundle = pack(path, name="flights", data=frame[["b", "y"]], target="y", to=tmp_path / "bundle")
     assert bundle.environment["form"]["dtypes"] == ["float32"]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "(original.parent / 'extra').write_bytes(b'x')",
+        "original.write_bytes(b'x')",
+        "(original.parent / 'l').symlink_to('/etc')",
+    ],
+    ids=["a file beside it", "itself", "a link"],
+)
+def test_a_file_that_changes_what_is_to_be_sealed_is_refused(table, tmp_path, act):
+    """It knows the path of its own copy, and leaves a result that is in order."""
+    import msgspec
+
+    from fairlead.packing.examine import examine
+    from fairlead.packing.table import take_table
+
+    honest = examine(LinearRegression().fit(table[["a", "b"]], table["y"]), take_table(table, "y"), say=lambda _: None)
+    forged = tmp_path / "forged"
+    forged.write_bytes(msgspec.msgpack.encode(Examined(honest)))
+    script = f"""
+import msgspec, os, pathlib
+folder = pathlib.Path(os.getcwd()).parent
+original = pathlib.Path(msgspec.msgpack.decode((folder / "errand.msgpack").read_bytes())["original"])
+{act}
+(folder / {LEFT!r}).write_bytes(open({str(forged)!r}, "rb").read())
+os._exit(0)
+"""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(hostile(exec, script))
+    with pytest.raises(BundleError):
+        pack(path, name="flights", data=table, target="y", to=tmp_path / "out" / "bundle")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -75,12 +75,19 @@ def examine_apart(
         InvalidInput: The table does not fit the model.
         PredictionFailed: The model cannot answer the table.
     """
-    with tempfile.TemporaryDirectory(prefix="fairlead-opener-") as name:
+    with tempfile.TemporaryDirectory(prefix="fairlead-opener-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         _hand_over(table, folder / "table.pickle")
-        errand = Errand(str(original.resolve()), str(folder / "table.pickle"), memory, int(seconds) + 1, measure)
+        errand = Errand(
+            str(original.resolve()), str(folder / "table.pickle"), memory, _processor_seconds(seconds), measure
+        )
         left = _send(errand, folder, seconds)
     return _checked(left.examination)
+
+
+def _processor_seconds(seconds: float) -> int:
+    """The processor time of that many seconds with every core at work."""
+    return int(seconds * (os.cpu_count() or 1)) + 1
 
 
 def _hand_over(table: Table, path: Path) -> None:

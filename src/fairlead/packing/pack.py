@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from fairlead.bundle.manifest import Attempt, ParityReport
-from fairlead.bundle.reader import MANIFEST, Bundle, open_bundle
+from fairlead.bundle.reader import MANIFEST, Bundle, list_files, open_bundle
 from fairlead.bundle.seal import seal
-from fairlead.errors import Conflict, InvalidInput, NotFound, ParityFailed, StorageError
+from fairlead.errors import BundleError, Conflict, InvalidInput, NotFound, ParityFailed, StorageError
 from fairlead.formats import pickled
 from fairlead.ir.model import to_json
 from fairlead.packing import isolation
@@ -35,6 +35,7 @@ from fairlead.packing.table import Table, plain_value, take_table
 from fairlead.packing.verify import verify_bundle
 from fairlead.refs import check_name
 from fairlead.schema import Value
+from fairlead.storage.digest import file_digest
 
 __all__ = ["Limits", "pack"]
 
@@ -96,9 +97,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         SchemaMismatch: The table does not fit the model.
         StorageError: The bundle cannot be written.
     """
-    check_name(name, "model")
     given = _Given(
-        name,
+        check_name(name, "model"),
         None if metrics is None else check_metrics(metrics),
         None if params is None else {str(key): _plain(value) for key, value in params.items()},
         take_plots(plots),
@@ -133,19 +133,17 @@ class _Given(msgspec.Struct, frozen=True):
 
 def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
     """Examine, write every file, seal, and let the sealed bundle prove itself."""
-    say, limits, measure = given.say, given.limits, given.metrics is None
+    say = given.say
     (folder / "model").mkdir(parents=True)
     if isinstance(model, str | Path):
-        original = _copy(Path(model), folder / "model")
-        say(f"Opening {Path(model).name} in a process of its own.")
-        examination = isolation.examine_apart(
-            original, table, measure=measure, memory=limits.memory, seconds=limits.seconds
-        )
+        examination = _examine_file(Path(model), table, given, folder)
     else:
         from fairlead.packing.examine import examine  # imports the frameworks, which a file's road leaves to the opener
 
-        examination = examine(model, table, say=say, measure=measure)
-        original = _save(model, folder / "model" / "original.pkl", examination.modules)
+        examination = examine(model, table, say=say, measure=given.metrics is None)
+        _save(model, folder / "model" / "original.pkl", examination.modules)
+    for attempt in examination.attempts:
+        say(f"Road {attempt.road!r}: {attempt.reason}")
     report = ParityReport("worker", TOLERANCE, examination.attempts)
     if examination.proof is not None:
         report = ParityReport(examination.proof.road, TOLERANCE, examination.attempts)
@@ -190,7 +188,28 @@ def _copy(path: Path, folder: Path) -> Path:
     return copied
 
 
-def _save(model: Any, path: Path, modules: Iterable[str]) -> Path:
+def _examine_file(path: Path, table: Table, given: _Given, folder: Path) -> Examination:
+    """Copy the file and examine the copy in a process of its own.
+
+    Raises:
+        BundleError: The file, once opened, changed its copy or put something beside it.
+    """
+    original = _copy(path, folder / "model")
+    digest = file_digest(original)
+    given.say(f"Opening {path.name} in a process of its own.")
+    examination = isolation.examine_apart(
+        original, table, measure=given.metrics is None, memory=given.limits.memory, seconds=given.limits.seconds
+    )
+    # The opener runs as the same user; what it could reach is looked at again before it is sealed.
+    if (
+        list(list_files(folder)) != [(original.relative_to(folder).as_posix(), original)]
+        or file_digest(original) != digest
+    ):
+        raise BundleError("Opening the model changed the files that were to be sealed.", hint="Do not trust this file.")
+    return examination
+
+
+def _save(model: Any, path: Path, modules: Iterable[str]) -> None:
     """Save the object so that a process that knows none of the user's own modules can open it.
 
     A class of an installed package is saved by its name, as pickle does. One of a script or module of the user's own is
@@ -200,7 +219,7 @@ def _save(model: Any, path: Path, modules: Iterable[str]) -> Path:
     own = [sys.modules[name] for name in modules if name not in homes and name in sys.modules]
     if not own:
         pickled.save(model, path)
-        return path
+        return
     import cloudpickle
 
     for module in own:
@@ -212,7 +231,6 @@ def _save(model: Any, path: Path, modules: Iterable[str]) -> Path:
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
-    return path
 
 
 def _prove_worker(draft: Bundle) -> Attempt:

@@ -41,7 +41,7 @@ def answer_in_worker(bundle: Bundle, rows: Sequence[Row], *, memory: int = MEMOR
         PredictionFailed: The model raised on these rows.
         DeadlineExceeded: It took more than a minute to answer.
     """
-    with tempfile.TemporaryDirectory(prefix="fairlead-worker-") as name:
+    with tempfile.TemporaryDirectory(prefix="fairlead-worker-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         path = socket_path(folder, bundle.digest)
         arguments = [str(bundle.folder.resolve()), bundle.digest, str(path), str(memory), str(_ANSWER_SECONDS)]
