@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import pickle
 import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import cloudpickle
 import msgspec
 
 from fairlead.formats.frames import FrameForm
@@ -68,17 +69,17 @@ class Commit(msgspec.Struct, frozen=True):
     dirty: bool = False
 
 
-class _Census(pickle.Pickler):
-    """A pickler that notes the module of everything it meets."""
+class _Census(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle ships no types
+    """A pickler that notes the module of everything it meets, inside functions of the user's own as well."""
 
     def __init__(self, sink: Any) -> None:
-        super().__init__(sink, protocol=5)
         self.modules: set[str] = set()
+        super().__init__(sink, protocol=5)
 
     def persistent_id(self, obj: Any) -> None:
         """Note where `obj` or its class is defined; `None` pickles it as usual."""
         named = obj if isinstance(obj, type) or callable(obj) else type(obj)
-        module = getattr(named, "__module__", None)
+        module = obj.__name__ if isinstance(obj, ModuleType) else getattr(named, "__module__", None)
         if isinstance(module, str):
             self.modules.add(module.partition(".")[0])
 

@@ -11,6 +11,7 @@ The folder appears whole under its name or not at all, and nothing here knows a 
 from __future__ import annotations
 
 import math
+import pickle
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import msgspec
 
 from fairlead.bundle.manifest import Attempt, ParityReport
@@ -27,7 +29,7 @@ from fairlead.errors import BundleError, Conflict, InvalidInput, NotFound, Parit
 from fairlead.formats import pickled
 from fairlead.ir.model import to_json
 from fairlead.packing import isolation
-from fairlead.packing.environment import describe_environment, distributions, git_commit
+from fairlead.packing.environment import describe_environment, distributions, git_commit, modules_of
 from fairlead.packing.examination import TOLERANCE, Examination, Say
 from fairlead.packing.metrics import check_metrics
 from fairlead.packing.plots import take_plots
@@ -86,15 +88,12 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         say: Told what is being done, a line each.
 
     Raises:
-        BadReference: `name` is none.
-        BundleError: The file crashed, hung or ate its process, or the bundle does not answer as it was sealed.
+        BundleError: The file crashed, hung, ate its process or is no model's, or not even the reopened original gives its
+            own answers.
         Conflict: `to` exists.
-        FormatUnknown: The file is no model's.
-        InvalidInput: The table, a metric or a plot cannot be taken.
+        InvalidInput: The name, the table, a metric or a plot cannot be taken, or the table does not fit the model.
         NotFound: There is no such file.
-        ParityFailed: Not even the reopened original gives its own answers.
         PredictionFailed: The model cannot answer its own table.
-        SchemaMismatch: The table does not fit the model.
         StorageError: The bundle cannot be written.
     """
     given = _Given(
@@ -215,22 +214,25 @@ def _save(model: Any, path: Path, modules: Iterable[str]) -> None:
     A class of an installed package is saved by its name, as pickle does. One of a script or module of the user's own is
     saved with its code, because no other machine has that file.
     """
-    homes = distributions()
-    own = [sys.modules[name] for name in modules if name not in homes and name in sys.modules]
-    if not own:
-        pickled.save(model, path)
-        return
-    import cloudpickle
-
-    for module in own:
-        cloudpickle.register_pickle_by_value(module)
+    own: set[str] = set()
+    found = set(modules)
     try:
-        path.write_bytes(cloudpickle.dumps(model, protocol=5))
-    except Exception:  # noqa: BLE001 - what cannot go by value, such as a compiled extension, may still go by name
+        # A file of the user's own may use another one: look again until nothing new turns up.
+        while new := {name for name in found - own if name not in distributions() and name in sys.modules}:
+            for name in new:
+                cloudpickle.register_pickle_by_value(sys.modules[name])
+            own |= new
+            found = set(modules_of(model))
+        if not own:
+            pickled.save(model, path)
+        else:
+            path.write_bytes(cloudpickle.dumps(model, protocol=5))
+    except (pickle.PicklingError, TypeError, AttributeError):
+        # What cannot go by value, such as a compiled extension, may still go by name.
         pickled.save(model, path)
     finally:
-        for module in own:
-            cloudpickle.unregister_pickle_by_value(module)
+        for name in own:
+            cloudpickle.unregister_pickle_by_value(sys.modules[name])
 
 
 def _prove_worker(draft: Bundle) -> Attempt:
