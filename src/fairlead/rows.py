@@ -19,7 +19,9 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
@@ -68,9 +70,7 @@ class RowReader:
         self.max_rows = max_rows
         self._columns = schema.columns
         self._position = {column.name: index for index, column in enumerate(schema.columns)}
-        row = _row_struct(schema)
-        self._decode_one: Callable[[bytes], Any] = msgspec.json.Decoder(row).decode
-        self._decode_many: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[row]).decode  # type: ignore[valid-type]
+        self._decode_one, self._decode_many = _typed_decoders(schema)
         # Each member of an object holds one colon. A body with exactly as many colons as its rows have members (and as
         # stand in their names) cannot hold a duplicate key; any other is read slowly to be sure.
         self._colons = sum(1 + column.name.count(":") for column in schema.columns)
@@ -188,15 +188,13 @@ class RowReader:
             )
 
     def _check_header(self, header: Sequence[str]) -> None:
-        problems = [
-            *(
-                _Problem(name, "a column of the model", "an unknown column")
-                for name in header
-                if name not in self._position
-            ),
-            *(_Problem(name, "once", "twice") for name in dict.fromkeys(header) if header.count(name) > 1),
-            *(_Problem(name, "a column", "nothing") for name in self._position if name not in header),
-        ]
+        counts = Counter(header)
+        found = chain(
+            (_unknown(name, self._nearest) for name in counts if name not in self._position),
+            (_Problem(name[:_SHOWN], "once", f"{count} times") for name, count in counts.items() if count > 1),
+            (_Problem(name, "a column", "nothing") for name in self._position if name not in counts),
+        )
+        problems = list(islice(found, MAX_PROBLEMS))
         if problems:
             raise _mismatch([(None, problem) for problem in problems], f"The model takes the columns {self._header()}.")
 
@@ -218,17 +216,19 @@ class RowReader:
         return good
 
     def _check_row(self, pairs: object) -> tuple[Row, list[_Problem]]:
+        if isinstance(pairs, _WrongWidth):
+            return (), [_Problem("", f"{pairs.expected} cells", str(pairs.got))]
         if not isinstance(pairs, _Pairs):
             return (), [_Problem("", "an object with the model's columns", _kind(pairs))]
         values: dict[str, object] = {}
         problems: list[_Problem] = []
         for name, value in pairs:
             if name not in self._position:
-                problems.append(
-                    _Problem(str(name)[:_SHOWN], "no such column", "an unknown column", self._nearest(name))
-                )
+                problems.append(_unknown(name, self._nearest))
             elif name in values:
                 problems.append(_Problem(name, "one value", "the same key twice"))
+            if len(problems) == MAX_PROBLEMS:
+                return (), problems
             values[name] = value
         row = []
         for column in self._columns:
@@ -250,10 +250,31 @@ class RowReader:
         return f"Did you mean {near[0]!r}?" if near else ""
 
 
+class _WrongWidth(NamedTuple):
+    """A line of a table with more or fewer cells than its header."""
+
+    expected: int
+    got: int
+
+
 class _Text(str):
     """An entry that arrived as text (CSV, a form) and is read according to its column."""
 
     __slots__ = ()
+
+
+def _typed_decoders(schema: Schema) -> tuple[Callable[[bytes], Any], Callable[[bytes], list[Any]]]:
+    """Decoders of one row and of many; where msgspec cannot take a column's name, all rows are read slowly."""
+    try:
+        row = _row_struct(schema)
+    except ValueError:  # a quote, a backslash or a control character in a name
+        return _refuse, _refuse
+    many = list[row]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(row).decode, msgspec.json.Decoder(many).decode
+
+
+def _refuse(_: bytes) -> Any:
+    raise msgspec.DecodeError
 
 
 def _row_struct(schema: Schema) -> type[msgspec.Struct]:
@@ -290,7 +311,7 @@ def _parse(body: bytes) -> object:
 
 def _row_of_cells(header: Sequence[str], record: Sequence[str]) -> object:
     if len(record) != len(header):
-        return f"{len(record)} cells where the header has {len(header)}"
+        return _WrongWidth(len(header), len(record))
     return _Pairs((name, _Text(cell)) for name, cell in zip(header, record, strict=True))
 
 
@@ -409,6 +430,10 @@ def _from_text(column: Column, text: str) -> object:
     return number if math.isfinite(number) else _NotFinite(text)
 
 
+def _unknown(name: object, nearest: Callable[[object], str]) -> _Problem:
+    return _Problem(str(name)[:_SHOWN], "a column of the model", "an unknown column", nearest(name))
+
+
 def _wrong(column: Column, value: object) -> _Problem:
     quoted = isinstance(value, str) and column.type in {"number", "integer"} and not isinstance(value, _Text)
     hint = "Numbers stand without quotes." if quoted and _looks_numeric(cast("str", value)) else ""
@@ -449,10 +474,10 @@ def _mismatch(problems: Sequence[tuple[int | None, _Problem]], hint: str) -> Sch
     """One error that tells the first problem in words and lists all of them as data."""
     number, first = problems[0]
     where = "" if number is None else f"Row {number}: "
-    subject = f"column {first.field!r} " if first.field else "the row "
+    subject = f"column {first.field!r}: " if first.field else ""
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     return SchemaMismatch(
-        f"{where}{subject}expected {first.expected}, got {first.got}.{more}",
+        f"{where}{subject}expected {first.expected}, got {first.got}{more}.",
         hint=first.hint or hint,
         row=number,
         field=first.field or None,

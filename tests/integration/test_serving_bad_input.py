@@ -259,14 +259,15 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(service, good
         connection.connect(("127.0.0.1", service.port))
         connection.settimeout(0.5)
         start = time.monotonic()
-        with pytest.raises(OSError):  # first the buffers fill up, then the service closes
-            while time.monotonic() - start < 20:
-                try:
-                    connection.sendall(one * 100)
-                except TimeoutError:
-                    status, _, _ = post(service.port, "/predict/flights", body)
-                    assert status == 200
-        assert time.monotonic() - start < 20
+        closed = False
+        while not closed and time.monotonic() - start < 20:
+            try:
+                connection.sendall(one * 100)
+            except TimeoutError:  # the buffers are full; others are answered nevertheless
+                assert post(service.port, "/predict/flights", body)[0] == 200
+            except OSError:
+                closed = True
+        assert closed
 
 
 def test_clients_that_leave_in_the_middle_disturb_nobody(service, good):

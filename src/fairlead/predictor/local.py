@@ -140,10 +140,11 @@ class LocalWorker:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.close = weakref.finalize(self, _end, self._process, folder)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.close = weakref.finalize(self, _end, self._process, self._socket, folder)
         """End the process."""
-        self._socket = self._connect(path)
         self._seconds = seconds
+        self._connect(path)
 
     def answer(self, rows: Sequence[Row]) -> list[Outcome]:
         """Answer rows, in order.
@@ -165,13 +166,12 @@ class LocalWorker:
             raise PredictionFailed(f"The model raised {told.error}")
         return list(told.outcomes)
 
-    def _connect(self, path: Path) -> socket.socket:
+    def _connect(self, path: Path) -> None:
         end = time.monotonic() + _START_SECONDS
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         while True:
             try:
                 with short_path(path) as name:
-                    connection.connect(name)
+                    self._socket.connect(name)
             except OSError as err:
                 if self._process.poll() is not None:
                     raise PredictionFailed(
@@ -181,8 +181,8 @@ class LocalWorker:
                     raise DeadlineExceeded("The model's process did not become ready.") from err
                 time.sleep(0.05)
             else:
-                connection.settimeout(_START_SECONDS)
-                return connection
+                self._socket.settimeout(self._seconds + 5.0)
+                return
 
     def _read(self, size: int) -> bytes:
         data = b""
@@ -194,7 +194,8 @@ class LocalWorker:
         return data
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _end(process: subprocess.Popen[bytes], connection: socket.socket, folder: Path) -> None:
+    connection.close()
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)

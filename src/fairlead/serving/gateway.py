@@ -140,8 +140,23 @@ class Gateway:
         hint = "GET / lists the endpoints." if self.endpoints else "`fairlead deploy MODEL:VERSION` makes one."
         return NotFound(f"There is no endpoint {name[:64]!r}.", hint=hint)
 
-    async def predict(self, endpoint: str, rows: Sequence[Row], *, key: str | None = None) -> list[Answer]:
+    async def predict(
+        self,
+        endpoint: str,
+        rows: Sequence[Row],
+        *,
+        key: str | None = None,
+        live: LiveEndpoint | None = None,
+        received: float | None = None,
+    ) -> list[Answer]:
         """Answer rows, in order.
+
+        Args:
+            endpoint: Its name.
+            rows: At least one, as the endpoint's reader made them.
+            key: What the caller is assigned by.
+            live: The very endpoint whose reader made the rows, where it may have been swapped meanwhile.
+            received: When the request was whole, by `time.perf_counter`; now where it is `None`.
 
         Raises:
             NotFound: There is no such endpoint.
@@ -158,7 +173,8 @@ class Gateway:
             else:
                 future.set_result(found)
 
-        self.submit(self.endpoint(endpoint), rows, done, time.perf_counter(), key)
+        start = time.perf_counter() if received is None else received
+        self.submit(live or self.endpoint(endpoint), rows, done, start, key)
         return await future
 
     def submit(
@@ -179,7 +195,7 @@ class Gateway:
                 asyncio.get_running_loop().call_soon(self._flush)
             self._pending.append(member)
         else:
-            self._start(self._answer_elsewhere(member))
+            self.start(self._answer_elsewhere(member))
 
     def refuse(self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None = None) -> None:
         """Record a request that was refused before it reached the model."""
@@ -191,6 +207,12 @@ class Gateway:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Run work in the background; `close` waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, []
@@ -293,8 +315,3 @@ class Gateway:
     def _record(self, live: LiveEndpoint, predictions: list[Prediction]) -> None:
         if self._log is not None:
             self._log.append(live.columns, predictions)
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

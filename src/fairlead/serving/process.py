@@ -157,7 +157,7 @@ class _Process:
     def _make_pages(self) -> ASGIApp:
         from fairlead.serving.web import build_app  # Starlette and Jinja are not needed to predict
 
-        return build_app(self._gateway)
+        return build_app(self._gateway, max_body=self._settings.limits.max_body)
 
     async def _watch(self) -> None:
         while True:

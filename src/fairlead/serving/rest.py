@@ -5,6 +5,7 @@ Everything else on the port (pages, documents, assets) is an ASGI application be
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +21,9 @@ from fairlead.serving.problems import MethodNotAllowed, UnsupportedMediaType
 __all__ = ["PREFIX", "Rest"]
 
 PREFIX: Final = b"/predict/"
+
+_LARGE: Final = 64 * 1024
+"""A longer body is read in a thread."""
 
 _encode = msgspec.json.Encoder().encode
 _JSON: Final = frozenset({b"application/json", b"text/json"})
@@ -62,6 +66,9 @@ class Rest:
         submit, from_json = self._gateway.submit, live.reader.from_json
 
         def predict(connection: Connection, request: Request) -> None:
+            if len(request.body) > _LARGE:
+                self._gateway.start(self._predict_large(live, connection, request))
+                return
             content_type = request.header(b"content-type")
             try:
                 if content_type == b"application/json":
@@ -82,6 +89,22 @@ class Rest:
             submit(live, rows, done, request.received)
 
         return predict
+
+    async def _predict_large(self, live: LiveEndpoint, connection: Connection, request: Request) -> None:
+        """Read and write many rows in a thread: what takes long must not hold up those who ask for one."""
+        content_type = request.header(b"content-type")
+        try:
+            rows, single = await asyncio.to_thread(_read, live.reader, content_type, request.body)
+        except FairleadError as error:
+            self._gateway.refuse(live, error, request.received)
+            connection.respond_error(request, error)
+            return
+        try:
+            answers = await self._gateway.predict(live.name, rows, live=live, received=request.received)
+        except FairleadError as error:
+            connection.respond_error(request, error)
+        else:
+            connection.respond(request, 200, await asyncio.to_thread(_encode, answers[0] if single else answers))
 
     def _predict_slowly(self, connection: Connection, request: Request, path: bytes) -> None:
         name = path[len(PREFIX) :].decode("utf-8", "replace")
