@@ -199,6 +199,33 @@ def test_a_model_that_answers_by_chance_is_refused(table, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+class Distance:
+    """A regression by hand."""
+
+    def predict(self, table):
+        return [hour * 2 for hour in table["hour"]]
+
+
+class Shy:
+    """Labels, but which there are it does not say."""
+
+    def predict(self, table):
+        return ["late"] * len(table)
+
+
+def test_an_object_that_answers_numbers_is_a_regression(table, tmp_path):
+    bundle = packed(Distance(), table, "minutes", tmp_path)
+    assert bundle.manifest.road == "worker"
+    assert bundle.schema.output.task == "regression"
+    assert bundle.samples.expected[0].prediction == bundle.samples.rows[0][1] * 2
+
+
+def test_an_object_that_answers_labels_has_to_show_its_classes(table, tmp_path):
+    with pytest.raises(InvalidInput, match="does not say which classes") as caught:
+        packed(Shy(), table, "late", tmp_path)
+    assert "classes_" in caught.value.hint
+
+
 def test_a_model_that_is_not_fitted_is_refused(table, tmp_path):
     with pytest.raises((ConversionUnsupported, InvalidInput, PredictionFailed)):
         packed(pipeline(LinearRegression()), table, "minutes", tmp_path)

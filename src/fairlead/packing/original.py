@@ -138,47 +138,36 @@ def open_original(model: Any, table: Table) -> Original:
 
 
 def _open_foreign(model: Any, table: Table) -> Original:
-    """Describe an object of somebody's own class by what it shows and, where it shows no classes, by what it answers."""
+    """Describe an object of somebody's own class by what it shows.
+
+    Raises:
+        InvalidInput: It answers labels and does not show its classes.
+    """
     names = getattr(model, "feature_names_in_", None)
     width = getattr(model, "n_features_in_", None)
     ordered = order_columns(table, None if names is None else [str(name) for name in names], width)
-    proba = callable(getattr(model, "predict_proba", None))
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
     shown = getattr(model, "classes_", None)
+    proba = callable(getattr(model, "predict_proba", None))
     if shown is None:
-        said = _ask(model, ordered.frame if ordered.named else ordered.frame.to_numpy())
-        shown = _classes_of(said.labels, ordered, probabilities=said.probabilities)
-    classes = tuple(value for value in map(plain_value, np.asarray(shown).tolist()) if value is not None)
+        said = _ask(model, ordered.frame.head(100) if ordered.named else ordered.frame.head(100).to_numpy())
+        if proba or not all(isinstance(value, float) for value in said.labels):
+            raise InvalidInput(
+                f"The {kind} answers labels such as {said.labels[0]!r} and does not say which classes there are.",
+                hint="Give it an attribute `classes_`: the labels, in the order of its probabilities.",
+            )
+    classes = () if shown is None else tuple(map(plain_value, np.asarray(shown).tolist()))
     return Original(
         model,
         ordered,
-        f"{type(model).__module__}.{type(model).__qualname__}",
-        "classification" if classes else "regression",
-        classes,
-        bool(classes) and proba,
+        kind,
+        "regression" if shown is None else "classification",
+        tuple(value for value in classes if value is not None),
+        proba,
         {},
         ordered.named,
         params_of(model),
     )
-
-
-def _classes_of(labels: Sequence[Value], table: Table, *, probabilities: Any) -> list[Value]:
-    """The classes of a model that does not name them: text, truth values or probabilities tell a classification.
-
-    Raises:
-        InvalidInput: It gives probabilities of another number of classes than the target and its answers have.
-    """
-    if probabilities is None and all(
-        isinstance(label, int | float) and not isinstance(label, bool) for label in labels
-    ):
-        return []
-    truth = [] if table.target is None else [plain_value(value) for value in table.target.tolist()]
-    found = sorted({*labels, *truth} - {None}, key=lambda one: (isinstance(one, str), one))
-    if probabilities is not None and probabilities.shape[1] != len(found):
-        raise InvalidInput(
-            f"The model gives {probabilities.shape[1]} probabilities a row, and {len(found)} classes are known: {found[:10]!r}.",
-            hint="Give the model an attribute `classes_`, in the order of its probabilities.",
-        )
-    return list(found)
 
 
 def _ask(model: Any, given: Any) -> Answers:
