@@ -462,6 +462,24 @@ def test_a_column_that_refuses_unseen_values_is_marked_closed():
     assert reader.closed(fitted) == {"city"}
 
 
+def test_an_unseen_value_that_becomes_missing_closes_the_column_of_a_linear_model():
+    """A linear model refuses NaN; there is no answer to compare with, and the representation stays finite."""
+    frame = table(missing=False)
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+    prepare = ColumnTransformer([("e", encoder, TEXTS)])
+    fitted = make_pipeline(prepare, linear_model.LogisticRegression()).fit(frame, target(frame, 2))
+    assert [column.name for column in assert_exact(fitted, frame).columns if column.closed] == TEXTS
+
+
+def test_an_imputer_that_refuses_nan_does_not_stop_the_reading():
+    """With `missing_values=None` NaN itself is refused, and the column that had nothing missing cannot be missing."""
+    frame = table()
+    frame["city"] = frame["city"].astype(object).where(frame["city"].notna(), None)
+    texts = make_pipeline(SimpleImputer(strategy="most_frequent", missing_values=None), one_hot())
+    fitted = make_pipeline(ColumnTransformer([("t", texts, TEXTS)]), DecisionTreeClassifier())
+    assert_exact(fitted.fit(frame, target(frame, 2)), frame)
+
+
 class Shifted(StandardScaler):
     """A user's own scaler: scikit-learn's name in its ancestry says nothing about what it does."""
 

@@ -218,7 +218,8 @@ def _tail(estimator: Any) -> tuple[list[tuple[str, Any]], Model] | None:
         )
     except ConversionUnsupported:
         return None
-    return (steps[:-1], model) if any(column.used for column in model.columns) else None
+    numeric = any(column.used for column in model.columns) and not model.subsets and not model.categories
+    return (steps[:-1], model) if numeric else None
 
 
 def _flat_steps(estimator: Any) -> list[tuple[str, Any]]:

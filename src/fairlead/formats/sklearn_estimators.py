@@ -7,13 +7,23 @@ coefficient becomes a term of its column. Which estimator is which is decided by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from fairlead.formats.sklearn_features import Feature, class_name, follow, refuse, table, takes_missing, values
+from fairlead.formats.sklearn_features import (
+    Feature,
+    class_name,
+    follow,
+    missing_value,
+    refuse,
+    table,
+    takes_missing,
+    values,
+)
 from fairlead.formats.thresholds import REACH, largest_passing
 from fairlead.ir.model import ALWAYS, Category, CategoryTerm, Column, Link, Model, NumberTerm, Result, Subset, Tree
 from fairlead.schema import Schema
@@ -68,7 +78,7 @@ def _columns(features: list[Feature], schema: Schema, *, missing: bool) -> tuple
                 categories=tuple(known),
                 type=column.type,
                 nullable=column.nullable and accepted,
-                closed=any(feature.closed for feature in here),
+                closed=any(one.closed or (not missing and _unseen_is_missing(one)) for one in here),
                 used=bool(here),
             )
         )
@@ -76,7 +86,11 @@ def _columns(features: list[Feature], schema: Schema, *, missing: bool) -> tuple
 
 
 def _gives_missing(feature: Feature) -> bool:
-    return bool(np.isnan(values(feature, [feature.missing])[0]))
+    return math.isnan(missing_value(feature))
+
+
+def _unseen_is_missing(feature: Feature) -> bool:
+    return feature.known is not None and bool(np.isnan(table(feature)[-2]))
 
 
 class _Tables:
@@ -127,7 +141,8 @@ class _Test(NamedTuple):
 class _Pruner:
     """Turns grown trees into `Tree`s; shares pulled-back thresholds and subsets among all of them."""
 
-    def __init__(self, features: list[Feature], columns: tuple[Column, ...], *, single: bool) -> None:
+    def __init__(self, estimator: Any, features: list[Feature], columns: tuple[Column, ...], *, single: bool) -> None:
+        self._estimator = estimator
         self._features = features
         self._tables = _Tables(features, columns)
         self._single = single
@@ -154,7 +169,7 @@ class _Pruner:
             feature = self._features[position]
             if feature.known is not None:
                 continue
-            self._missing[position] = float(self._cast(values(feature, [feature.missing]))[0])
+            self._missing[position] = float(self._cast(np.array([missing_value(feature)]))[0])
             ordered = np.array(sorted(cuts))
             found = self._raw_cuts(feature, ordered)
             self._cuts |= {(position, cut): raw for cut, raw in zip(ordered.tolist(), found.tolist(), strict=True)}
@@ -178,7 +193,7 @@ class _Pruner:
         if feature.known is not None:
             return self._set_test(tree, node, position)
         if node in tree.passes:
-            raise refuse(self, "tests a number as a category")
+            raise refuse(self._estimator, "tests a number as a category")
         cut = float(tree.threshold[node])
         absent = self._missing[position]
         missing_left = flag if np.isnan(absent) else absent <= cut
@@ -244,11 +259,18 @@ def _of_tree(tree: Any, leaf_values: np.ndarray, outputs: tuple[int, ...]) -> _G
     )
 
 
-def _tree_model(
-    grown: Sequence[_Grown], features: list[Feature], schema: Schema, *, single: bool, missing: bool, **rest: Any
+def _tree_model(  # noqa: PLR0913 -- a tree model is all of this
+    estimator: Any,
+    grown: Sequence[_Grown],
+    features: list[Feature],
+    schema: Schema,
+    *,
+    single: bool,
+    missing: bool,
+    **rest: Any,
 ) -> Model:
     columns = _columns(features, schema, missing=missing)
-    pruner = _Pruner(features, columns, single=single)
+    pruner = _Pruner(estimator, features, columns, single=single)
     trees = pruner.trees(grown)
     looked_at = {c for tree in trees for c in tree.column} | {subset.column for subset in pruner.subsets}
     columns = tuple(
@@ -278,6 +300,7 @@ def _averaged(estimator: Any, members: Sequence[Any], features: list[Feature], s
     outputs = tuple(range(found[0].shape[1]))
     grown = [_of_tree(member.tree_, leaves, outputs) for member, leaves in zip(members, found, strict=True)]
     return _tree_model(
+        estimator,
         grown,
         features,
         schema,
@@ -321,7 +344,14 @@ def _read_gradient_boosting(estimator: Any, features: list[Feature], schema: Sch
         for output, member in enumerate(stage)
     ]
     return _tree_model(
-        grown, features, schema, single=True, missing=False, base=tuple((factor * base).tolist()), **_boosted(classes)
+        estimator,
+        grown,
+        features,
+        schema,
+        single=True,
+        missing=False,
+        base=tuple((factor * base).tolist()),
+        **_boosted(classes),
     )
 
 
@@ -338,7 +368,7 @@ def _read_histogram_boosting(estimator: Any, features: list[Feature], schema: Sc
     ]
     base = estimator._baseline_prediction.reshape(-1).tolist()  # noqa: SLF001 -- as above
     return _tree_model(
-        grown, features, schema, single=False, missing=True, base=tuple(base), **(_boosted(classes, link))
+        estimator, grown, features, schema, single=False, missing=True, base=tuple(base), **(_boosted(classes, link))
     )
 
 
@@ -447,7 +477,8 @@ def _terms(
             numbers.append(_number_term(estimator, feature, weights))
             continue
         found = tables[position] if feature.known is not None else _flat_table(feature, columns[feature.column])
-        added[feature.column] = added.get(feature.column, 0.0) + found[:, None] * weights
+        # NaN stands where the original refuses an unseen value or a missing entry; nobody asks for those.
+        added[feature.column] = added.get(feature.column, 0.0) + np.nan_to_num(found, nan=0.0)[:, None] * weights
     categories = [
         CategoryTerm(
             column, tuple(map(tuple, total[:-2].tolist())), tuple(total[-2].tolist()), tuple(total[-1].tolist())
@@ -459,15 +490,15 @@ def _terms(
 
 def _flat_table(feature: Feature, column: Column) -> np.ndarray:
     """An indicator of a number column: every entry is like an unseen category, but for a missing one."""
-    present, missing = values(feature, [0.0, feature.missing])
-    return np.array([present] * (len(column.categories) + 1) + [missing])
+    (present,) = values(feature, [0.0])
+    return np.array([present] * (len(column.categories) + 1) + [missing_value(feature)])
 
 
 def _number_term(estimator: Any, feature: Feature, weights: np.ndarray) -> NumberTerm:
     if feature.affine is None:
         raise refuse(estimator, "weighs a feature that is not a straight line of its column (clipped)")
     offset, factor = feature.affine
-    absent = float(values(feature, [feature.missing])[0])
+    absent = missing_value(feature)
     # Where the original refuses a missing entry, what stands for it is never asked for.
     missing = offset if np.isnan(absent) else absent / factor + offset
     return NumberTerm(feature.column, tuple((weights * factor).tolist()), offset, missing)

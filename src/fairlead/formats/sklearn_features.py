@@ -24,7 +24,17 @@ from fairlead.errors import ConversionUnsupported
 from fairlead.ir.hardrows import unseen_value
 from fairlead.ir.model import Category
 
-__all__ = ["Feature", "class_name", "follow", "is_missing", "refuse", "table", "takes_missing", "values"]
+__all__ = [
+    "Feature",
+    "class_name",
+    "follow",
+    "is_missing",
+    "missing_value",
+    "refuse",
+    "table",
+    "takes_missing",
+    "values",
+]
 
 _SCALERS = {"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "Binarizer"}
 _ENCODERS = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
@@ -107,14 +117,25 @@ def values(feature: Feature, raw: Sequence[Any] | np.ndarray) -> np.ndarray:
 def table(feature: Feature) -> np.ndarray:
     """A table feature for each of its known values, then for an unseen value, then for a missing entry."""
     assert feature.known is not None
-    return values(feature, [*feature.known, unseen_value(feature.known), feature.missing])
+    return np.append(values(feature, [*feature.known, unseen_value(feature.known)]), missing_value(feature))
+
+
+def missing_value(feature: Feature) -> float:
+    """What a missing entry becomes; NaN where it stays missing, or where a step refuses it."""
+    try:
+        return float(values(feature, [feature.missing])[0])
+    except ConversionUnsupported:
+        return float("nan")
 
 
 def takes_missing(feature: Feature) -> bool:
-    """Whether every encoder on the way accepts what a missing entry has become before it."""
-    return not any(
-        is_missing(_through(feature, feature.steps[:count], [feature.missing])[0]) for count in feature.guards
-    )
+    """Whether every step on the way accepts what a missing entry has become before it."""
+    try:
+        values(feature, [feature.missing])
+        reaching = [_through(feature, feature.steps[:count], [feature.missing])[0] for count in feature.guards]
+    except ConversionUnsupported:
+        return False
+    return not any(map(is_missing, reaching))
 
 
 def follow(transformer: Any, features: list[Feature]) -> list[Feature]:
@@ -181,7 +202,8 @@ def _through(feature: Feature, steps: Sequence[Step], raw: Sequence[Any] | np.nd
 
 def _run(step: Step, array: np.ndarray) -> np.ndarray:
     key = (step.source, len(array))
-    out = None if step.memory is None else step.memory.get(key)
+    remembers = step.memory is not None and len(array) > 1  # a single entry may be any; more are the known values
+    out = step.memory.get(key) if step.memory is not None and remembers else None
     if out is None:
         block = np.empty((len(array), len(step.peers)), dtype=step.dtype)
         block[:] = step.peers
@@ -191,7 +213,7 @@ def _run(step: Step, array: np.ndarray) -> np.ndarray:
         except (ValueError, TypeError) as err:
             raise refuse(step.transformer, f"cannot be asked for single values: {err}") from err
         out = out.tocsc() if hasattr(out, "tocsc") else np.asarray(out)
-        if step.memory is not None:
+        if step.memory is not None and remembers:
             step.memory[key] = out
     column = out[:, [step.target]]
     return np.asarray(column.toarray() if hasattr(column, "toarray") else column).reshape(-1)
