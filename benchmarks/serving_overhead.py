@@ -282,7 +282,6 @@ def in_process(material: Material) -> dict[str, float]:
         `call`: ONNX Runtime alone on Fairlead's graph, the feed being ready; `predictor`: from row to outcome.
     """
     from fairlead.bundle.reader import open_bundle
-
     from fairlead.predictor.compiled import open_compiled
 
     bundle = open_bundle(next(path for path in (material.folder / "home/cache/bundles").iterdir() if path.is_dir()))
