@@ -35,7 +35,7 @@ check: .venv/ready-dev
 	.venv/bin/lint-imports
 
 bench: .venv/ready-dev
-	@.ci/programs wrk
+	@.ci/programs wrk taskset:util-linux
 	.venv/bin/python benchmarks/serving_overhead.py
 
 # Runs every command that README.md and docs/ show, and compares the references with the code.
