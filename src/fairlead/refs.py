@@ -28,7 +28,8 @@ def check_name(name: str, kind: str = "name") -> str:
         BadReference: `name` has a character, a length or a double dot that no identifier may have.
     """
     if not _NAME.fullmatch(name) or ".." in name:
-        raise BadReference(f"{name[:80]!r} is not a {kind}'s name.", hint=_RULE, name=name[:80])
+        article = "an" if kind[:1] in "aeio" else "a"
+        raise BadReference(f"{name[:80]!r} cannot be the name of {article} {kind}.", hint=_RULE, name=name[:80])
     return name
 
 

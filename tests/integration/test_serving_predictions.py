@@ -141,7 +141,7 @@ def test_the_client_raises_fairleads_own_errors(service, april_rows):
     with Client(service.url) as client:
         with pytest.raises(SchemaMismatch) as refused:
             client.predict("flights", {**april_rows[0], "temp": "warm"})
-        assert refused.value.values["field"] == "temp"  # noqa: PD011 - no frame
+        assert refused.value.values["field"] == "temp"
         with pytest.raises(NotFound):
             client.predict("trains", april_rows[0])
         assert client.ready()

@@ -73,7 +73,7 @@ def open_compiled(graph: bytes, layout: Layout, schema: Schema, *, threads: int 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is refused is told by our own error
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as err:  # as above

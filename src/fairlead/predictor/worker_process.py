@@ -24,7 +24,10 @@ import numpy as np
 
 from fairlead.bundle.reader import Bundle, open_bundle
 from fairlead.errors import BundleError
-from fairlead.formats import pickled, sklearn
+from fairlead.formats import sklearn
+from fairlead.formats.format import Format
+from fairlead.formats.frames import FrameForm
+from fairlead.plugins import plugin
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.unseen import known_categories, unseen
 from fairlead.predictor.wire import Ask, Told, read_frame, short_path, write_frame
@@ -40,20 +43,24 @@ class Original:
     """A bundle's original model, opened. Opening it may run its code.
 
     Raises:
-        BundleError: It is stored in a format that no worker opens, or its environment does not say how it is asked.
+        PluginError: No format of its kind is installed.
+        BundleError: Its environment does not say how it is asked.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        if bundle.manifest.format != "pickle":
-            raise BundleError(f"A worker does not open the format {bundle.manifest.format!r}.", hint="Update Fairlead.")
-        self._model = pickled.load(bundle.original)
+        kind = plugin("formats", bundle.manifest.format, Format)
+        assert isinstance(kind, Format)
+        self._model = kind.load(bundle.original)
         self._schema = bundle.schema
-        self._dtypes = msgspec.convert(bundle.environment.get("dtypes", {}), dict[str, str])
+        try:
+            self._form = msgspec.convert(bundle.environment["form"], FrameForm)
+        except (KeyError, msgspec.ValidationError) as err:
+            raise BundleError("environment.json does not say how the model is asked.", hint="Pack it again.") from err
         self._known = known_categories(bundle.schema)
 
     def answer(self, rows: Sequence[Row]) -> list[Outcome]:
         """Ask the original. Raises whatever the model raises."""
-        labels, probabilities = sklearn.answers(self._model, sklearn.frame(rows, self._schema, self._dtypes or None))
+        labels, probabilities = sklearn.answers(self._model, sklearn.frame(rows, self._schema, self._form))
         predictions = [_plain(label) for label in np.asarray(labels).reshape(-1).tolist()]
         shares = (
             [None] * len(rows) if probabilities is None else [tuple(row) for row in np.asarray(probabilities).tolist()]
