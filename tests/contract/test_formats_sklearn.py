@@ -512,8 +512,8 @@ def test_what_is_not_known_is_refused_by_its_name(model, step):
     fitted = model.fit(frame, target(table(missing=False), 3))
     with pytest.raises(ConversionUnsupported) as refused:
         reader.read(fitted, schema_of(frame, (0, 1, 2)))
-    assert (refused.value.code, refused.value.values.get("step")) == ("conversion_unsupported", step)  # noqa: PD011 -- an error, not a frame
-    assert refused.value.values["target"] == "ir"  # noqa: PD011 -- as above
+    assert (refused.value.code, refused.value.values.get("step")) == ("conversion_unsupported", step)
+    assert refused.value.values["target"] == "ir"
 
 
 def test_a_schema_without_a_column_of_the_model_is_refused():

@@ -1,4 +1,4 @@
-"""`fairlead control`: the half that watches and steers; `fairlead serve` starts it by itself."""
+"""`fairlead control`: brings what is deployed to this machine; `fairlead serve` starts it by itself."""
 
 from __future__ import annotations
 

@@ -40,8 +40,7 @@ VERBS = {
     "alias": "Point a name such as flights:champion at a version.",
     "verify": "Check a version's digests and let it answer its samples again.",
     "serve": "Serve everything on this machine.",
-    "gateway": "Run only the half that answers requests.",
-    "control": "Run only the half that watches and steers.",
+    "control": "Bring what is deployed to this machine; `serve` runs it.",
     "deploy": "Let an endpoint answer with a version.",
     "status": "Show what is served, and how it is doing.",
     "predict": "Ask a running service.",
@@ -70,7 +69,7 @@ def exit_code(kind: type[FairleadError]) -> int:
     return next(EXIT_CODES[ancestor] for ancestor in kind.__mro__ if ancestor in EXIT_CODES)
 
 
-class _BrokenPipe(Exception):  # noqa: N818 - it tells where an error came from
+class _BrokenPipe(Exception):
     """A pipe is broken: stdout's, or one that a verb has opened. click would end in silence either way."""
 
 

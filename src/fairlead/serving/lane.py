@@ -463,7 +463,7 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
 
-class _Refused(Exception):  # noqa: N818 - not an error but how a parser's callback stops the parser
+class _Refused(Exception):
     """Stops the parser; carries what the client is told."""
 
     def __init__(self, error: FairleadError) -> None:

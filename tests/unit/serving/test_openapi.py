@@ -24,7 +24,7 @@ SCHEMA = Schema(
 )
 
 
-EXPECTED = Expected(True, (0.25, 0.75))  # noqa: FBT003 - a label
+EXPECTED = Expected(True, (0.25, 0.75))
 
 
 def live(name="flights", schema=SCHEMA, rows=(ROW,), expected=(EXPECTED,)):

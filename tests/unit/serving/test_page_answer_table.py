@@ -16,7 +16,7 @@ SCHEMA = Schema(
     (Column("temp", "number", nullable=True), Column("prediction", "string")),
     Output("classification", "late", (False, True), probabilities=True),
 )
-ANSWER = Answer(True, "id-1", "flights:3", {"false": 0.25, "true": 0.75}, ("prediction",))  # noqa: FBT003 - a label
+ANSWER = Answer(True, "id-1", "flights:3", {"false": 0.25, "true": 0.75}, ("prediction",))
 
 
 def read(text):

@@ -15,7 +15,7 @@ FLIGHTS = Schema(
     ),
     Output("classification", "late", (False, True), probabilities=True),
 )
-ANSWER = Answer(True, "id-1", "flights:3", {"false": 0.25, "true": 0.75})  # noqa: FBT003 - a label
+ANSWER = Answer(True, "id-1", "flights:3", {"false": 0.25, "true": 0.75})
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
@@ -37,7 +37,7 @@ def test_an_answer_is_said_in_words():
 
 def test_the_answered_class_is_the_models_choice_and_not_the_likeliest():
     # A model may decide at another threshold than one half; the page must not contradict it.
-    found = view(answer=Answer(True, "id-1", "flights:3", {"false": 0.6, "true": 0.4}))  # noqa: FBT003 - a label
+    found = view(answer=Answer(True, "id-1", "flights:3", {"false": 0.6, "true": 0.4}))
     assert found.headline == "Yes"
     assert [(share.label, share.chosen) for share in found.shares] == [("No", False), ("Yes", True)]
 
@@ -63,7 +63,7 @@ def test_a_number_is_answered_without_probabilities():
 
 
 def test_unseen_categories_and_numbers_beyond_training_are_flagged_in_words():
-    found = view(("ZZ", 99.0), Answer(True, "i", "m:1", None, ("carrier",)))  # noqa: FBT003 - a label
+    found = view(("ZZ", 99.0), Answer(True, "i", "m:1", None, ("carrier",)))
     assert found.notes == (
         "Carrier “ZZ” never occurred in training; the model knows nothing about it.",
         "Wind speed 99 is outside the range in training (0 to 42.5).",
