@@ -63,6 +63,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
     params: Mapping[str, Any] | None = None,
     plots: Mapping[str, Any] | Iterable[Any] | None = None,
     description: str = "",
+    descriptions: Mapping[str, str] | None = None,
     alias: str | None = None,
     home: Path | str | None = None,
 ) -> Packed:
@@ -78,6 +79,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
         params: What it was trained with; its own parameters where it is `None`.
         plots: matplotlib figures or PNG and SVG files, in a row or by name.
         description: For people.
+        descriptions: What each column means, by name, and under the target's name what is predicted; for the end user's page.
         alias: An alias to point at the new version.
         home: The folder that holds the state; as configured where it is `None`.
 
@@ -103,6 +105,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
             params=params,
             plots=plots,
             description=description,
+            descriptions=descriptions,
             say=_say,
         )
         return publish_bundle(config, bundle, alias=alias, description=description)

@@ -6,9 +6,12 @@ document, the form on the end user's page. It is plain data (`schema.json` in a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
+
+from fairlead.errors import InvalidInput
 
 __all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value", "label_text"]
 
@@ -53,12 +56,14 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
         target: The name of what is predicted ("late"), empty where it has none.
         classes: The labels in the order of the probabilities; empty for regression.
         probabilities: Whether the model gives a probability for each class.
+        description: What is predicted, for people: "Will this flight arrive at least 15 minutes late?"
     """
 
     task: Task
     target: str = ""
     classes: tuple[str | int | float | bool, ...] = ()
     probabilities: bool = False
+    description: str = ""
 
 
 class Schema(msgspec.Struct, frozen=True):
@@ -71,6 +76,26 @@ class Schema(msgspec.Struct, frozen=True):
     def names(self) -> tuple[str, ...]:
         """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
+
+    def described(self, descriptions: Mapping[str, str]) -> Schema:
+        """The schema with words for people.
+
+        Args:
+            descriptions: By column; under the target's name, what is predicted.
+
+        Raises:
+            InvalidInput: A name is neither a column's nor the target's.
+        """
+        unknown = [name for name in descriptions if name not in {*self.names, self.output.target}]
+        if unknown:
+            names = ", ".join([*self.names, self.output.target])[:1000]
+            raise InvalidInput(f"There is no column {unknown[0]!r} to describe.", hint=f"The columns are {names}.")
+        columns = tuple(
+            msgspec.structs.replace(one, description=descriptions.get(one.name, one.description))
+            for one in self.columns
+        )
+        told = descriptions.get(self.output.target, self.output.description)
+        return Schema(columns, msgspec.structs.replace(self.output, description=told))
 
 
 def label_text(label: Value) -> str:

@@ -34,6 +34,9 @@ __all__ = ["command"]
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="What it was trained with.")
 @click.option("--plot", "plots", multiple=True, metavar="FILE", type=Path, help="A PNG or SVG picture to keep.")
 @click.option("--description", default="", help="For people.")
+@click.option(
+    "--describe", "descriptions", multiple=True, metavar="COLUMN=TEXT", help="What a column, or the target, means."
+)
 @click.option("--alias", metavar="ALIAS", help="Point this alias at the new version.")
 @click.option("--time-limit", type=click.FloatRange(1, 86_400), default=600.0, show_default=True, help="Seconds.")
 @click.option(
@@ -53,6 +56,7 @@ def command(  # noqa: PLR0913 - one argument an option
     params: tuple[str, ...],
     plots: tuple[Path, ...],
     description: str,
+    descriptions: tuple[str, ...],
     alias: str | None,
     time_limit: float,
     memory: float,
@@ -77,6 +81,7 @@ def command(  # noqa: PLR0913 - one argument an option
             params={key: _value(text) for key, text in _pairs(params, "--param")} if params else None,
             plots=plots,
             description=description,
+            descriptions=dict(_pairs(descriptions, "--describe")),
             limits=Limits(int(memory * 2**30), time_limit),
             say=say,
         )

@@ -68,6 +68,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
     params: Mapping[str, Any] | None = None,
     plots: Mapping[str, Any] | Iterable[Any] | None = None,
     description: str = "",
+    descriptions: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     say: Say = lambda _: None,
 ) -> Bundle:
@@ -84,6 +85,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         params: What it was trained with; its own `get_params()` where it is `None`.
         plots: matplotlib figures or PNG and SVG files, in a row or by name.
         description: For people.
+        descriptions: What each column means, by name, and under the target's name what is predicted; for the end user's page.
         limits: Of the process that opens a file.
         say: Told what is being done, a line each.
 
@@ -102,6 +104,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         None if params is None else {str(key): _plain(value) for key, value in params.items()},
         take_plots(plots),
         description,
+        dict(descriptions or {}),
         limits or Limits(),
         say,
     )
@@ -126,6 +129,7 @@ class _Given(msgspec.Struct, frozen=True):
     params: dict[str, Value] | None
     plots: dict[str, bytes]
     description: str
+    descriptions: dict[str, str]
     limits: Limits
     say: Say
 
@@ -141,6 +145,7 @@ def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
 
         examination = examine(model, table, say=say, measure=given.metrics is None)
         _save(model, folder / "model" / "original.pkl", examination.modules)
+    examination = msgspec.structs.replace(examination, schema=examination.schema.described(given.descriptions))
     for attempt in examination.attempts:
         say(f"Road {attempt.road!r}: {attempt.reason}")
     report = ParityReport("worker", TOLERANCE, examination.attempts)
