@@ -19,7 +19,17 @@ from fairlead.errors import NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CATEGORIES", "COLUMNS", "LATE_MINUTES", "NUMBERS", "TARGET", "TRAINING_MONTHS", "flights", "rows"]
+__all__ = [
+    "CATEGORIES",
+    "COLUMNS",
+    "LATE_MINUTES",
+    "MEANINGS",
+    "NUMBERS",
+    "TARGET",
+    "TRAINING_MONTHS",
+    "flights",
+    "rows",
+]
 
 CATEGORIES = ("carrier", "origin", "dest")
 NUMBERS = (
@@ -27,15 +37,32 @@ NUMBERS = (
     *("temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib"),
 )
 COLUMNS = (*CATEGORIES, *NUMBERS)
-"""What the model takes: `hour` is the scheduled hour of departure, `weekday` counts from Monday = 1 to Sunday = 7. Distance
-is in miles, temperatures in degrees Fahrenheit, humidity in percent, wind in miles an hour, rain in inches, pressure in
-millibar, visibility in miles."""
+"""What the model takes."""
 
 TARGET = "late"
 LATE_MINUTES = 15
 """A flight is "late" from this many minutes on, as the United States' Department of Transportation counts."""
 
 TRAINING_MONTHS = (1, 2, 3)
+
+MEANINGS = {
+    "carrier": "Airline, by its two-letter code",
+    "origin": "Airport of departure",
+    "dest": "Airport of arrival",
+    "distance": "Distance in miles",
+    "hour": "Scheduled hour of departure, 0 to 23",
+    "month": "Month, 1 to 12",
+    "weekday": "Day of the week, from Monday = 1 to Sunday = 7",
+    "temp": "Temperature at the airport of departure, in degrees Fahrenheit",
+    "dewp": "Dew point, in degrees Fahrenheit",
+    "humid": "Relative humidity, in percent",
+    "wind_speed": "Wind speed, in miles an hour",
+    "precip": "Rain or snow in the hour, in inches",
+    "pressure": "Air pressure at sea level, in millibar",
+    "visib": "Visibility, in miles",
+    "late": "Will this flight arrive at least 15 minutes late?",
+}
+"""What the columns and the target mean, for the end user's page; units as the data package documents them."""
 
 _WEATHER = ("temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib")
 

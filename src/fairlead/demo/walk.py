@@ -109,6 +109,7 @@ def _published(config: Config, stores: Stores, table: pd.DataFrame, trees: int, 
         target=source.TARGET,
         metrics=training.metrics(model, winter),
         description=f"The demo's model: {trees} trees, trained on January to March 2013 (recipe {recipe}).",
+        descriptions=source.MEANINGS,
         home=config.paths.home,
     )
     screen.talk(f"{version.ref} published")
