@@ -13,34 +13,16 @@ import httpx
 import msgspec
 
 from fairlead import errors
+from fairlead.answer import Answer
 from fairlead.errors import FairleadError, Overloaded
 from fairlead.refs import check_name
-from fairlead.schema import Value
 
-__all__ = ["AsyncClient", "Client", "Reply"]
+__all__ = ["AsyncClient", "Client"]
 
 _TIMEOUT = 30.0
 _BY_CODE: dict[str, type[FairleadError]] = {
     kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FairleadError)
 }
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What the service answered to one row.
-
-    Attributes:
-        prediction: The label or number.
-        id: Of the prediction; feedback refers to it.
-        model: The version that answered, "flights:3".
-        probabilities: By class, as text; `None` where the model gives none.
-        unseen: Columns whose value was not among the categories of the training data.
-    """
-
-    prediction: Value
-    id: str
-    model: str
-    probabilities: dict[str, float] | None = None
-    unseen: tuple[str, ...] = ()
 
 
 class Client:
@@ -55,7 +37,7 @@ class Client:
         self._url = url
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
-    def predict(self, endpoint: str, row: Mapping[str, Any]) -> Reply:
+    def predict(self, endpoint: str, row: Mapping[str, Any]) -> Answer:
         """Ask about one row.
 
         Raises:
@@ -63,16 +45,16 @@ class Client:
             NotFound: There is no such endpoint.
             Overloaded: The service cannot be reached, or has too much to do.
         """
-        return msgspec.json.decode(self._post(endpoint, row), type=Reply)
+        return msgspec.json.decode(self._post(endpoint, row), type=Answer)
 
-    def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Reply]:
+    def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
         """Ask about many rows at once. Raises as `predict`."""
-        return msgspec.json.decode(self._post(endpoint, rows), type=list[Reply])
+        return msgspec.json.decode(self._post(endpoint, rows), type=list[Answer])
 
-    def predict_text(self, endpoint: str, text: str, *, csv: bool = False) -> Reply | list[Reply]:
+    def predict_text(self, endpoint: str, text: str, *, csv: bool = False) -> Answer | list[Answer]:
         """Ask about rows that are JSON or CSV already: one reply to one object, else a list. Raises as `predict`."""
         kind = "text/csv" if csv else "application/json"
-        return msgspec.json.decode(self._send(endpoint, text.encode(), kind), type=Reply | list[Reply])
+        return msgspec.json.decode(self._send(endpoint, text.encode(), kind), type=Answer | list[Answer])
 
     def ready(self) -> bool:
         """Whether the service says it is ready."""
@@ -116,13 +98,13 @@ class AsyncClient:
         self._url = url
         self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
 
-    async def predict(self, endpoint: str, row: Mapping[str, Any]) -> Reply:
+    async def predict(self, endpoint: str, row: Mapping[str, Any]) -> Answer:
         """Ask about one row. Raises as `Client.predict`."""
-        return msgspec.json.decode(await self._post(endpoint, row), type=Reply)
+        return msgspec.json.decode(await self._post(endpoint, row), type=Answer)
 
-    async def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Reply]:
+    async def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
         """Ask about many rows at once. Raises as `Client.predict`."""
-        return msgspec.json.decode(await self._post(endpoint, rows), type=list[Reply])
+        return msgspec.json.decode(await self._post(endpoint, rows), type=list[Answer])
 
     async def ready(self) -> bool:
         """Whether the service says it is ready."""

@@ -15,10 +15,10 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 
+from fairlead.answer import Answer
 from fairlead.errors import InvalidInput, TooLarge
 from fairlead.schema import Row, Schema, Value
 from fairlead.serving import words
-from fairlead.serving.gateway import Answer
 
 __all__ = ["MAX_UNPACKED", "answers_csv", "pack_csv", "safe_cell", "template_csv", "unpack_csv"]
 

@@ -18,9 +18,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
-import msgspec
 from loguru import logger
 
+from fairlead.answer import Answer
 from fairlead.bundle.manifest import Road, Samples
 from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, PredictionFailed
 from fairlead.eventlog.writer import EventLog
@@ -28,33 +28,15 @@ from fairlead.events import Columns, Prediction
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor, Predictor
 from fairlead.rows import RowReader
-from fairlead.schema import Row, Schema, Value, label_text
+from fairlead.schema import Row, Schema, label_text
 
-__all__ = ["Answer", "Done", "Gateway", "LiveEndpoint"]
+__all__ = ["Done", "Gateway", "LiveEndpoint"]
 
 _MAX_BATCH = 128
 """Members answered in one run; more are answered in several, so that the first do not wait for the last."""
 
 _INLINE_SECONDS = 0.001
 """A run that takes longer than this leaves the event loop to a thread."""
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What one row is answered.
-
-    Attributes:
-        prediction: The label or number.
-        id: Of the prediction; feedback refers to it.
-        model: The version that answered, "flights:3".
-        probabilities: By class, as text; `None` where the model gives none.
-        unseen: Columns whose value was not among the categories of the training data.
-    """
-
-    prediction: Value
-    id: str
-    model: str
-    probabilities: dict[str, float] | None = None
-    unseen: tuple[str, ...] = ()
 
 
 Done = Callable[[list[Answer] | FairleadError], None]

@@ -26,10 +26,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, Response
 
+from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, NotFound, Overloaded, SchemaMismatch
 from fairlead.schema import Column, Row, Schema, Value
 from fairlead.serving import answer_table, form, look, problems, words
-from fairlead.serving.gateway import Answer, Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway, LiveEndpoint
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
+from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput
 from fairlead.rows import RowReader
 from fairlead.schema import Row
-from fairlead.serving.gateway import Answer, Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.lane import Connection, Handler, Lane, Request
 from fairlead.serving.problems import MethodNotAllowed, UnsupportedMediaType
 

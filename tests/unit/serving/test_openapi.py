@@ -6,11 +6,12 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from fairlead import errors
+from fairlead.answer import Answer
 from fairlead.bundle.manifest import Expected, Samples
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
 from fairlead.serving import docs_page, openapi, problems
-from fairlead.serving.gateway import Answer, LiveEndpoint
+from fairlead.serving.gateway import LiveEndpoint
 
 ROW = ('O\'Hare "x"', 3, None, True)
 SCHEMA = Schema(

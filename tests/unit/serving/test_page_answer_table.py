@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairlead.answer import Answer
 from fairlead.errors import InvalidInput, TooLarge
 from fairlead.schema import Column, Output, Schema
 from fairlead.serving import answer_table
-from fairlead.serving.gateway import Answer
 
 SCHEMA = Schema(
     (Column("temp", "number", nullable=True), Column("prediction", "string")),

@@ -2,11 +2,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fairlead.answer import Answer
 from fairlead.errors import PredictionFailed, QueueFull, SchemaMismatch
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
 from fairlead.serving import page
-from fairlead.serving.gateway import Answer
 
 FLIGHTS = Schema(
     (
