@@ -15,7 +15,9 @@ from fairlead.errors import PredictionFailed, QueueFull
 from fairlead.predictor.outcome import Outcome
 from fairlead.schema import Column, Output, Schema
 from fairlead.serving.asgi import Bridge
+from fairlead.serving.doors import Doors
 from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.health import Health
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.rest import Rest
 from fairlead.serving.web import build_app
@@ -171,8 +173,9 @@ async def serve(port, names):
     room = gateway(names)
     lane = Lane(Limits())
     lane.tick()
-    rest = Rest(room, lane, Bridge(lambda: build_app(room)).handle)
-    rest.publish(room.endpoints)
+    rest = Rest(room)
+    lane.fallback = Doors([Health(room), rest], Bridge(lambda: build_app(room)).handle).handle
+    lane.routes = rest.routes(room.endpoints)
     server = await asyncio.get_running_loop().create_server(lane.connection, "127.0.0.1", port)
     async with server:
         await lane.sweep()

@@ -110,7 +110,7 @@ class _Exchange:
             await self._send_body(message.get("body", b""), more=message.get("more_body", False))
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._status = status
+        self._status = self._request.status = status
         lengths = [int(value) for name, value in headers if name.lower() == b"content-length"]
         self._length = lengths[0] if lengths else None
         kept = b"".join(b"%b: %b\r\n" % pair for pair in headers if pair[0].lower() not in _FRAMING)

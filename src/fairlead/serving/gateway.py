@@ -30,7 +30,7 @@ from fairlead.predictor.predictor import AsyncPredictor, Predictor
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Schema, label_text
 
-__all__ = ["Done", "Gateway", "LiveEndpoint"]
+__all__ = ["Done", "Gateway", "LiveEndpoint", "Observe"]
 
 _MAX_BATCH = 128
 """Members answered in one run; more are answered in several, so that the first do not wait for the last."""
@@ -76,6 +76,9 @@ class LiveEndpoint:
             self.inline_rows = int(_INLINE_SECONDS / max(seconds_per_row, 1e-9))
 
 
+Observe = Callable[[LiveEndpoint, FairleadError | None, int, float], None]
+"""Told of every request: where, why it failed, how many rows it had, how long it took in seconds."""
+
 _Member = tuple[LiveEndpoint, Sequence[Row], float, str | None, Done]
 
 
@@ -92,6 +95,7 @@ class Gateway:
         self.revision = -1
         self.answered = 0
         self.failed = 0
+        self.observe: Observe | None = None
         self._log = log
         self._deadline = deadline
         self._pending: list[_Member] = []
@@ -182,6 +186,8 @@ class Gateway:
     def refuse(self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None = None) -> None:
         """Record a request that was refused before it reached the model."""
         self.failed += 1
+        if self.observe is not None:
+            self.observe(live, error, 0, time.perf_counter() - received)
         self._record(live, [self._refusal(live, error, received, key, None)])
 
     async def close(self) -> None:
@@ -271,6 +277,9 @@ class Gateway:
                 )
         self._record(live, predictions)
         self.answered += position
+        if self.observe is not None:
+            for _, rows, received, _, _ in members:
+                self.observe(live, None, len(rows), clock - received)
         if len(members) == 1:
             members[0][4](answers)
             return
@@ -282,6 +291,8 @@ class Gateway:
     def _fail(self, member: _Member, error: FairleadError) -> None:
         live, rows, received, key, done = member
         self.failed += len(rows)
+        if self.observe is not None:
+            self.observe(live, error, len(rows), time.perf_counter() - received)
         self._record(live, [self._refusal(live, error, received, key, row) for row in rows])
         done(error)
 

@@ -54,7 +54,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Request:
     """One HTTP request, whole."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "received", "url", "version")
+    __slots__ = ("body", "headers", "keep_alive", "method", "received", "status", "url", "version")
 
     def __init__(  # noqa: PLR0913 - the seven facts of a request, made in one place
         self,
@@ -73,6 +73,8 @@ class Request:
         self.keep_alive = keep_alive
         self.version = version
         self.received = time.perf_counter()
+        self.status = 0
+        """Of the answer, once it was sent."""
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header of this lower-case name."""
@@ -97,6 +99,10 @@ class Lane:
         self.limits = limits
         self.fallback: Handler = _nobody
         """Answers what no route does."""
+        self.gate: Callable[[Connection, Request], FairleadError | None] | None = None
+        """Asked before any handler; the error it returns is answered instead."""
+        self.on_answer: Callable[[Connection, Request], None] | None = None
+        """Told of every request that was answered, with its `status`."""
         self.routes: dict[bytes, Handler] = {}
         """Exact request targets, without a query, of `POST` requests."""
         self.connections: set[Connection] = set()
@@ -309,6 +315,7 @@ class Connection(asyncio.Protocol):
         if request is not self._current or self._discarding:
             return
         keep = request.keep_alive and not self._lane.draining
+        request.status = status
         self._transport.write(
             b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b%b\r\n%b"
             % (
@@ -343,6 +350,8 @@ class Connection(asyncio.Protocol):
             return
         self._current = None
         self.on_lost = None
+        if self._lane.on_answer is not None:
+            self._lane.on_answer(self, request)
         if not keep:
             self._discarding = True
             self._transport.close()
@@ -415,6 +424,9 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         self._current = request
+        if self._lane.gate is not None and (error := self._lane.gate(self, request)) is not None:
+            self.respond_error(request, error)
+            return
         handler = self._lane.routes.get(request.url) if request.method == b"POST" else None
         (handler or self._lane.fallback)(self, request)
 

@@ -17,6 +17,7 @@ __all__ = [
     "MethodNotAllowed",
     "RequestTimeout",
     "UnsupportedMediaType",
+    "method_not_allowed",
     "problem",
     "problem_bytes",
     "status_of",
@@ -101,6 +102,11 @@ def problem(error: FairleadError, status: int | None = None) -> dict[str, object
 def problem_bytes(error: FairleadError, status: int | None = None) -> bytes:
     """The problem as JSON."""
     return _encode(problem(error, status))
+
+
+def method_not_allowed(method: bytes, allow: str, hint: str) -> MethodNotAllowed:
+    """What to tell a caller who used the wrong method; `allow` lists the right ones."""
+    return MethodNotAllowed(f"{method.decode('ascii', 'replace')} is not answered here.", hint=hint, allow=allow)
 
 
 def unexpected() -> FairleadError:

@@ -28,7 +28,9 @@ from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
 from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.serving.asgi import ASGIApp, Bridge
+from fairlead.serving.doors import Doors
 from fairlead.serving.gateway import Gateway
+from fairlead.serving.health import Health
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.loader import Loader
 from fairlead.serving.rest import Rest
@@ -118,7 +120,8 @@ class _Process:
         self._gateway = Gateway(self._log, deadline=settings.request_deadline)
         self._bridge = Bridge(self._make_pages)
         self._lane = Lane(settings.limits)
-        self._rest = Rest(self._gateway, self._lane, self._bridge.handle)
+        self._rest = Rest(self._gateway)
+        self._lane.fallback = Doors([Health(self._gateway), self._rest], self._bridge.handle).handle
         self._loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
         self._workers: dict[str, Worker] = {}
         self._seen = -1
@@ -187,7 +190,7 @@ class _Process:
         self._tell("loading", "")
         endpoints = await asyncio.to_thread(self._loader.load, table, self._gateway.endpoints)
         self._gateway.swap(table.revision, endpoints)
-        self._rest.publish(endpoints)
+        self._lane.routes = self._rest.routes(endpoints)
         self._tell("ready", "")
         logger.info("Serving revision {revision}.", revision=table.revision)
 

@@ -1,7 +1,4 @@
-"""The REST door: `POST /predict/{endpoint}`, `/livez`, `/readyz`. It translates; the gateway answers.
-
-Everything else on the port (pages, documents, assets) is an ASGI application behind `asgi.Bridge`.
-"""
+"""The REST door: `POST /predict/{endpoint}` with an object, an array or CSV. It translates; the gateway answers."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from fairlead.errors import FairleadError, InvalidInput
 from fairlead.rows import RowReader
 from fairlead.schema import Row
 from fairlead.serving.gateway import Gateway, LiveEndpoint
-from fairlead.serving.lane import Connection, Handler, Lane, Request
-from fairlead.serving.problems import MethodNotAllowed, UnsupportedMediaType
+from fairlead.serving.lane import Connection, Handler, Request
+from fairlead.serving.problems import UnsupportedMediaType, method_not_allowed
 
 __all__ = ["PREFIX", "Rest"]
 
@@ -32,35 +29,22 @@ _CSV: Final = frozenset({b"text/csv", b"application/csv"})
 
 
 class Rest:
-    """The routes of one gateway process.
+    """The REST door.
 
     Args:
         gateway: Answers rows.
-        lane: Where requests come from; its fallback becomes ours.
-        pages: Answers what is no prediction.
     """
 
-    def __init__(self, gateway: Gateway, lane: Lane, pages: Handler) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._lane = lane
-        self._pages = pages
-        lane.fallback = self._fallback
 
-    def publish(self, endpoints: Mapping[str, LiveEndpoint]) -> None:
-        """Make the fast routes lead to these endpoints."""
-        self._lane.routes = {PREFIX + name.encode(): self._predictor(live) for name, live in endpoints.items()}
+    def routes(self, endpoints: Mapping[str, LiveEndpoint]) -> dict[bytes, Handler]:
+        """The fast routes: the handler of each endpoint by its exact target."""
+        return {PREFIX + name.encode(): self._predictor(live) for name, live in endpoints.items()}
 
-    def _fallback(self, connection: Connection, request: Request) -> None:
-        """Answer what is no exact match: health, targets with a query, mistakes; the rest goes to the pages."""
-        path = request.url.partition(b"?")[0]
-        if path == b"/livez":
-            _answer_health(connection, request, 200, {"live": True})
-        elif path == b"/readyz":
-            self._readyz(connection, request)
-        elif path.startswith(PREFIX):
-            self._predict_slowly(connection, request, path)
-        else:
-            self._pages(connection, request)
+    def handler(self, request: Request, path: bytes) -> Handler | None:  # noqa: ARG002 - a door's signature
+        """Who answers this request (see `doors.Door`): a target with a query, or a mistake."""
+        return self._predict_slowly if path.startswith(PREFIX) else None
 
     def _predictor(self, live: LiveEndpoint) -> Handler:
         """The handler of one endpoint: the hot path."""
@@ -107,37 +91,16 @@ class Rest:
         else:
             connection.respond(request, 200, await asyncio.to_thread(_encode, answers[0] if single else answers))
 
-    def _predict_slowly(self, connection: Connection, request: Request, path: bytes) -> None:
-        name = path[len(PREFIX) :].decode("utf-8", "replace")
+    def _predict_slowly(self, connection: Connection, request: Request) -> None:
+        name = request.url.partition(b"?")[0][len(PREFIX) :].decode("utf-8", "replace")
         live = self._gateway.endpoints.get(name)
         if live is None:
             connection.respond_error(request, self._gateway.unknown(name))
         elif request.method != b"POST":
             hint = f"POST a row to /predict/{name}; GET /docs tells how."
-            connection.respond_error(request, _method_not_allowed(request, "POST", hint))
+            connection.respond_error(request, method_not_allowed(request.method, "POST", hint))
         else:
             self._predictor(live)(connection, request)
-
-    def _readyz(self, connection: Connection, request: Request) -> None:
-        if connection.draining:
-            _answer_health(connection, request, 503, {"ready": False, "reason": "stopping"})
-        elif self._gateway.revision < 0:
-            _answer_health(connection, request, 503, {"ready": False, "reason": "nothing is loaded yet"})
-        else:
-            told = {"ready": True, "revision": self._gateway.revision, "endpoints": sorted(self._gateway.endpoints)}
-            _answer_health(connection, request, 200, told)
-
-
-def _answer_health(connection: Connection, request: Request, status: int, told: Mapping[str, object]) -> None:
-    if request.method in {b"GET", b"HEAD"}:
-        connection.respond(request, status, _encode(told), headers=b"cache-control: no-store\r\n")
-    else:
-        connection.respond_error(request, _method_not_allowed(request, "GET, HEAD", "Health is asked with GET."))
-
-
-def _method_not_allowed(request: Request, allow: str, hint: str) -> MethodNotAllowed:
-    method = request.method.decode("ascii", "replace")
-    return MethodNotAllowed(f"{method} is not answered here.", hint=hint, allow=allow)
 
 
 def _read(reader: RowReader, content_type: bytes | None, body: bytes) -> tuple[list[Row], bool]:
