@@ -342,7 +342,9 @@ def report(found: dict[tuple[str, int], Sample], checks: dict[str, str], floors:
             if other == connections and name not in {FAIRLEAD, ECHO}
         )
         beyond = ours.cpu - floors["call"]
-        lines.append(f"- At {connections} connections: {ratios}; CPU beyond the model's own {beyond:.1f} µs.")
+        lines.append(
+            f"- At {connections} connection{'' if connections == 1 else 's'}: {ratios}; CPU beyond the model's own {beyond:.1f} µs."
+        )
     lines += ["", "Answers against scikit-learn's:", "", *(f"- {name}: {text}" for name, text in checks.items())]
     return "\n".join(lines)
 
