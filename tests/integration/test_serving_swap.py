@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from running import Background, cli, serving
+from running import Background, cli, post, serving, start
 
 pytestmark = pytest.mark.slow
 
@@ -90,3 +90,20 @@ def test_a_service_starts_and_serves_with_its_database_and_blobs_gone(packed_hom
     with serving(home) as service, Background(service.port, april_bodies, connections=4) as found:
         service.wait_for(lambda: len(found.answers) > 100)
     assert found.failures == []
+
+
+def test_a_gateway_is_not_asked_before_it_has_loaded(packed_home, tmp_path, april_bodies):
+    from fairlead.app import open_stores
+    from fairlead.config import load_config
+    from fairlead.rollout.direct import deploy
+
+    home = shutil.copytree(packed_home, tmp_path / "home")
+    stores = open_stores(load_config({"home": str(home)}))
+    deploy(stores.database, stores.blobs, "flights:1", actor="test")  # and nothing is delivered to this machine yet
+    service = start(home, workers=2)
+    try:
+        first = service.wait_for(lambda: post(service.port, "/predict/flights", april_bodies[0]))
+        statuses = [first[0], *(post(service.port, "/predict/flights", april_bodies[0])[0] for _ in range(30))]
+        assert statuses == [200] * 31
+    finally:
+        assert service.stop() == 0

@@ -22,7 +22,7 @@ from loguru import logger
 
 from fairlead.answer import Answer
 from fairlead.bundle.manifest import Road, Samples
-from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, PredictionFailed
+from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, Overloaded, PredictionFailed
 from fairlead.eventlog.writer import EventLog
 from fairlead.events import Columns, Prediction
 from fairlead.predictor.outcome import Outcome
@@ -115,14 +115,17 @@ class Gateway:
 
         Raises:
             NotFound: There is none.
+            Overloaded: Nothing is loaded yet.
         """
         found = self.endpoints.get(name)
         if found is None:
             raise self.unknown(name)
         return found
 
-    def unknown(self, name: str) -> NotFound:
-        """What to tell a caller who asked for an endpoint that does not exist."""
+    def unknown(self, name: str) -> FairleadError:
+        """What to tell a caller who asked for an endpoint that does not exist, or may not have been loaded yet."""
+        if self.revision < 0:
+            return Overloaded("Nothing is loaded yet.", hint="Ask again in a second.", retry_after=1)
         hint = "GET / lists the endpoints." if self.endpoints else "`fairlead deploy MODEL:VERSION` makes one."
         return NotFound(f"There is no endpoint {name[:64]!r}.", hint=hint)
 

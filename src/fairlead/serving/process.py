@@ -40,6 +40,7 @@ __all__ = ["Settings", "decode_settings", "encode_settings", "main", "run"]
 
 _LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
+_FIRST_TABLE_SECONDS = 5.0
 _BACKLOG = 2048
 
 
@@ -132,9 +133,18 @@ class _Process:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Load what the table says, then open the port."""
+        """Load what the table says, then open the port.
+
+        A process that has nothing to answer with stays out of the kernel's choice, unless a table does not come: then it
+        says so on the port, which a person looks at first.
+        """
         self._lane.tick()
+        self._tell("loading", "")
+        end = time.monotonic() + _FIRST_TABLE_SECONDS
         await self._look()
+        while self._gateway.revision < 0 and time.monotonic() < end:
+            await asyncio.sleep(_LOOK_SECONDS / 4)
+            await self._look()
         listener = _listen(self._settings.host, self._settings.port)
         self._server = await self._loop.create_server(self._lane.connection, sock=listener, backlog=_BACKLOG)
         for work in (self._lane.sweep(), self._watch(), self._report(), self._sync()):
