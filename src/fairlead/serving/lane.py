@@ -29,7 +29,7 @@ import msgspec
 from fairlead.errors import FairleadError, InvalidInput, NotFound, TooLarge
 from fairlead.serving import problems
 
-__all__ = ["Connection", "Handler", "Lane", "Limits", "Request"]
+__all__ = ["Connection", "ErrorShape", "Handler", "Lane", "Limits", "Request"]
 
 _NEVER = float("inf")
 _SWEEP_SECONDS = 0.25
@@ -87,6 +87,9 @@ class Request:
 Handler = Callable[["Connection", Request], None]
 """Answers a request by `connection.respond(request, …)`, now or later."""
 
+ErrorShape = Callable[[FairleadError], tuple[int, bytes, bytes]]
+"""An error as a protocol tells it: status, body, content type."""
+
 
 class Lane:
     """What all connections of one process share.
@@ -105,6 +108,8 @@ class Lane:
         """Told of every request that was answered, with its `status`."""
         self.routes: dict[bytes, Handler] = {}
         """Exact request targets, without a query, of `POST` requests."""
+        self.error_shapes: dict[bytes, ErrorShape] = {}
+        """How errors are told under a first segment of the path (`v2`); elsewhere, as problem details."""
         self.connections: set[Connection] = set()
         self.draining = False
         self.now = time.monotonic()
@@ -114,6 +119,11 @@ class Lane:
     def connection(self) -> Connection:
         """A protocol for one more connection."""
         return Connection(self)
+
+    def error_shape(self, url: bytes) -> ErrorShape:
+        """How an error is told to who asked for this target."""
+        segment = url.partition(b"?")[0][1:].partition(b"/")[0]
+        return self.error_shapes.get(segment, problems.told)
 
     async def sweep(self) -> None:
         """Close what has passed its deadline; runs until cancelled."""
@@ -331,13 +341,13 @@ class Connection(asyncio.Protocol):
         self.finish(request, keep=keep)
 
     def respond_error(self, request: Request, error: FairleadError) -> None:
-        """Send an error as problem details."""
-        status, body, headers = problems.status_of(error), problems.problem_bytes(error), b""
+        """Send an error in the shape of the protocol that was spoken."""
+        (status, body, content_type), headers = self._lane.error_shape(request.url)(error), b""
         if (retry := error.values.get("retry_after")) is not None:
             headers = b"retry-after: %d\r\n" % max(1, round(cast("float", retry)))
         elif (allow := error.values.get("allow")) is not None:
             headers = b"allow: %b\r\n" % str(allow).encode()
-        self.respond(request, status, body, problems.CONTENT_TYPE.encode(), headers)
+        self.respond(request, status, body, content_type, headers)
 
     def write(self, data: bytes) -> None:
         """Send a part of an answer that is written in pieces; end it by `finish`."""
@@ -366,10 +376,10 @@ class Connection(asyncio.Protocol):
         if self._discarding:
             return
         if self._current is None:
-            status, body = problems.status_of(error), problems.problem_bytes(error)
+            status, body, content_type = self._lane.error_shape(self._url)(error)
             self._transport.write(
                 b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-                % (_PHRASES[status], self._lane.date, problems.CONTENT_TYPE.encode(), len(body), body)
+                % (_PHRASES[status], self._lane.date, content_type, len(body), body)
             )
         self._linger()
 

@@ -21,6 +21,7 @@ __all__ = [
     "problem",
     "problem_bytes",
     "status_of",
+    "told",
     "unexpected",
 ]
 
@@ -102,6 +103,11 @@ def problem(error: FairleadError, status: int | None = None) -> dict[str, object
 def problem_bytes(error: FairleadError, status: int | None = None) -> bytes:
     """The problem as JSON."""
     return _encode(problem(error, status))
+
+
+def told(error: FairleadError) -> tuple[int, bytes, bytes]:
+    """The error as the lane sends it: status, body, content type (a `lane.ErrorShape`)."""
+    return status_of(error), problem_bytes(error), CONTENT_TYPE.encode()
 
 
 def method_not_allowed(method: bytes, allow: str, hint: str) -> MethodNotAllowed:

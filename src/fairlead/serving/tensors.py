@@ -315,10 +315,9 @@ def _values(tensor: Tensor) -> list[Value]:
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
     found: npt.NDArray[Any] = np.frombuffer(cast("bytes", tensor.data), dtype=_NUMPY[tensor.datatype])
     if tensor.datatype == "BF16":
-        wide: npt.NDArray[Any] = found.astype("<u4") << 16
-        return wide.view("<f4")
-    if tensor.datatype == "BOOL":
-        return found.view("u1") != 0
+        found = (found.astype("<u4") << 16).view("<f4")
+    elif tensor.datatype == "BOOL":
+        found = np.not_equal(found.view("u1"), 0)
     return found
 
 
