@@ -14,22 +14,21 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 import msgspec
 from loguru import logger
 
 from fairlead.bundle.reader import Bundle
-from fairlead.errors import FairleadError
 from fairlead.eventlog.writer import EventLog
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
-from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.serving.asgi import ASGIApp, Bridge
 from fairlead.serving.doors import Doors
-from fairlead.serving.gateway import Gateway
+from fairlead.serving.follower import LOOK_SECONDS, Follower
+from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.health import Health
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.loader import Loader
@@ -38,7 +37,6 @@ from fairlead.serving.status import GatewayStatus, State, remove_status, write_s
 
 __all__ = ["Settings", "decode_settings", "encode_settings", "main", "run"]
 
-_LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
 _FIRST_TABLE_SECONDS = 5.0
 _BACKLOG = 2048
@@ -123,12 +121,12 @@ class _Process:
         self._lane = Lane(settings.limits)
         self._rest = Rest(self._gateway)
         self._lane.fallback = Doors([Health(self._gateway), self._rest], self._bridge.handle).handle
-        self._loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
+        loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
+        self._follower = Follower(settings.table, loader, self._gateway)
+        self._follower.on_swap, self._follower.tell = self._swapped, self._tell
         self._workers: dict[str, Worker] = {}
-        self._seen = -1
         self._state: State = "loading"
         self._detail = ""
-        self._fingerprint: tuple[int, int, int] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
 
@@ -141,13 +139,13 @@ class _Process:
         self._lane.tick()
         self._tell("loading", "")
         end = time.monotonic() + _FIRST_TABLE_SECONDS
-        await self._look()
+        await self._follower.look()
         while self._gateway.revision < 0 and time.monotonic() < end:
-            await asyncio.sleep(_LOOK_SECONDS / 4)
-            await self._look()
+            await asyncio.sleep(LOOK_SECONDS / 4)
+            await self._follower.look()
         listener = _listen(self._settings.host, self._settings.port)
         self._server = await self._loop.create_server(self._lane.connection, sock=listener, backlog=_BACKLOG)
-        for work in (self._lane.sweep(), self._watch(), self._report(), self._sync()):
+        for work in (self._lane.sweep(), self._follower.follow(), self._report(), self._sync()):
             self._tasks.append(asyncio.create_task(_forever(work)))
         # The pages' imports cost a quarter of a second: pay it now, between predictions, and not at the first page.
         self._loop.call_later(1.0, self._bridge.warm_up)
@@ -172,37 +170,8 @@ class _Process:
 
         return build_app(self._gateway, max_body=self._settings.limits.max_body)
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            await self._look()
-
-    async def _look(self) -> None:
-        """Load the table if its file was replaced, and swap; what is live stays if that fails."""
-        found = fingerprint(self._settings.table)
-        if found is None or found == self._fingerprint:
-            return
-        self._fingerprint = found
-        try:
-            await self._load()
-        except FairleadError as err:
-            logger.error("Revision {revision} cannot be served: {error}", revision=self._seen, error=str(err))
-            self._tell("failed", str(err))
-        except Exception:  # noqa: BLE001 - whatever a new table does, what is live goes on
-            logger.exception("Revision {revision} cannot be served.", revision=self._seen)
-            self._tell("failed", "The table could not be loaded; the log says why.")
-
-    async def _load(self) -> None:
-        table = read_cached(self._settings.table)
-        if table is None:
-            return
-        self._seen = table.revision
-        self._tell("loading", "")
-        endpoints = await asyncio.to_thread(self._loader.load, table, self._gateway.endpoints)
-        self._gateway.swap(table.revision, endpoints)
+    def _swapped(self, endpoints: Mapping[str, LiveEndpoint]) -> None:
         self._lane.routes = self._rest.routes(endpoints)
-        self._tell("ready", "")
-        logger.info("Serving revision {revision}.", revision=table.revision)
 
     def _tell(self, state: State, detail: str) -> None:
         self._state, self._detail = state, detail
@@ -210,7 +179,7 @@ class _Process:
             name=self._settings.name,
             pid=os.getpid(),
             revision=self._gateway.revision,
-            seen=self._seen,
+            seen=self._follower.seen,
             state=state,
             detail=detail,
             time=time.time(),
