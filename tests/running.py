@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -122,8 +123,17 @@ def serving(home: Path, *options: str, **more) -> Iterator[Service]:
                 os.kill(pid, signal.SIGKILL)
 
 
+def at(port: int, data: bytes) -> bytes:
+    """A request as it is written in a test, addressed to the service on this port."""
+    return re.sub(rb"\r\n([Hh]ost): x\r\n", b"\r\n\\1: 127.0.0.1:%d\r\n" % port, data)
+
+
 def exchange(port: int, data: bytes, *, timeout: float = 10, half_close: bool = False) -> bytes:
-    """Send raw bytes; return everything that comes back until the other side closes, or an answer is whole."""
+    """Send raw bytes; return everything that comes back until the other side closes, or an answer is whole.
+
+    `host: x` in them stands for the service's own address.
+    """
+    data = at(port, data)
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -149,7 +159,7 @@ def post(
     timeout: float = 30,
 ) -> tuple[int, dict[str, str], bytes]:
     kind = f"content-type: {content_type}\r\n" if content_type else ""
-    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\n{kind}content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{kind}content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     received = exchange(port, head.encode() + body, timeout=timeout)
     top, _, content = received.partition(b"\r\n\r\n")
     lines = top.decode().split("\r\n")
@@ -178,8 +188,8 @@ async def load(port: int, rows: Sequence[bytes], connections: int, stop: asyncio
                     streams = await asyncio.open_connection("127.0.0.1", port)
                 reader, writer = streams
                 writer.write(
-                    b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                    % (path.encode(), len(body), body)
+                    b"POST %b HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\n"
+                    b"content-length: %d\r\n\r\n%b" % (path.encode(), port, len(body), body)
                 )
                 head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])

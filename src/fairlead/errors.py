@@ -21,6 +21,7 @@ FairleadError
 ├── PredictionFailed
 ├── Overloaded
 │   ├── QueueFull
+│   ├── RateLimited
 │   └── DeadlineExceeded
 ├── StorageError
 └── PluginError
@@ -54,6 +55,7 @@ __all__ = [
     "PluginError",
     "PredictionFailed",
     "QueueFull",
+    "RateLimited",
     "SchemaMismatch",
     "StorageError",
     "TooLarge",
@@ -175,6 +177,10 @@ class Overloaded(FairleadError):
 
 class QueueFull(Overloaded):
     """The queue is full."""
+
+
+class RateLimited(Overloaded):
+    """The caller asks more often than their token allows."""
 
 
 class DeadlineExceeded(Overloaded):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from running import cli, exchange, post, serving
+from running import at, cli, exchange, post, serving
 
 pytestmark = pytest.mark.slow
 
@@ -171,7 +171,8 @@ def test_20_megabytes_that_are_sent_anyway_are_refused(service):
 
 def test_chunks_without_end_are_refused_at_the_limit(service):
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        connection.sendall(b"POST /predict/flights HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        head = b"POST /predict/flights HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        connection.sendall(at(service.port, head))
         chunk = b"%x\r\n%b\r\n" % (2**20, b" " * 2**20)
         received = b""
         try:
@@ -222,7 +223,7 @@ def test_many_headers_are_refused(service):
 def test_a_slow_header_or_body_is_ended_at_its_deadline(service, begun):
     start = time.monotonic()
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        connection.sendall(begun)
+        connection.sendall(at(service.port, begun))
         connection.settimeout(0.3)
         received = b""
         while time.monotonic() - start < 8:
@@ -254,6 +255,7 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(service, good
             body,
         )
     )
+    one = at(service.port, one)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", service.port))
@@ -273,6 +275,7 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(service, good
 def test_clients_that_leave_in_the_middle_disturb_nobody(service, good):
     body = changed(good)
     head = b"POST /predict/flights HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = at(service.port, head)
     for cut in range(0, len(body), 7):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
             connection.sendall(head % len(body) + body[:cut])

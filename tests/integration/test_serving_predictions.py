@@ -10,7 +10,7 @@ import pytest
 from fairlead.client import AsyncClient, Client
 from fairlead.errors import NotFound, SchemaMismatch
 from fairlead.eventlog.reader import read_log
-from running import cli, post, serving
+from running import at, cli, post, serving
 
 pytestmark = pytest.mark.slow
 
@@ -87,12 +87,9 @@ def test_requests_in_one_packet_are_answered_in_order(service, april_bodies, lat
     import socket
 
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        head = at(service.port, b"POST /predict/flights HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n")
         connection.sendall(
-            b"".join(
-                b"POST /predict/flights HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                % (len(body), body)
-                for body in april_bodies[:20]
-            )
+            b"".join(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) for body in april_bodies[:20])
         )
         received = b""
         while received.count(b"HTTP/1.1 200") < 20 or not received.endswith(b"}"):
@@ -120,10 +117,11 @@ def test_a_large_body_announced_with_expect_is_invited(service, april_rows):
     import socket
 
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        connection.sendall(
+        head = (
             b"POST /predict/flights HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n" % len(body)
         )
+        connection.sendall(at(service.port, head))
         assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(body)
         assert connection.recv(15) == b"HTTP/1.1 200 OK"

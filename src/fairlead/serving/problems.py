@@ -15,6 +15,7 @@ __all__ = [
     "STATUS",
     "HeaderTooLarge",
     "MethodNotAllowed",
+    "MisdirectedRequest",
     "RequestTimeout",
     "UnsupportedMediaType",
     "method_not_allowed",
@@ -35,6 +36,10 @@ class MethodNotAllowed(errors.InvalidInput):
     """
 
 
+class MisdirectedRequest(errors.InvalidInput):
+    """The request is addressed to a host that is not served here."""
+
+
 class RequestTimeout(errors.InvalidInput):
     """The request did not arrive in time."""
 
@@ -53,6 +58,7 @@ STATUS: dict[type[FairleadError], int] = {
     errors.SchemaMismatch: 422,
     errors.TooLarge: 413,
     MethodNotAllowed: 405,
+    MisdirectedRequest: 421,
     RequestTimeout: 408,
     UnsupportedMediaType: 415,
     HeaderTooLarge: 431,
@@ -64,6 +70,7 @@ STATUS: dict[type[FairleadError], int] = {
     errors.ConversionUnsupported: 422,
     errors.PredictionFailed: 500,
     errors.Overloaded: 503,
+    errors.RateLimited: 429,
     errors.DeadlineExceeded: 504,
     errors.StorageError: 503,
     errors.PluginError: 500,
