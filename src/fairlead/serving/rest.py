@@ -16,7 +16,7 @@ from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.lane import Connection, Handler, Request
 from fairlead.serving.problems import UnsupportedMediaType, method_not_allowed
 
-__all__ = ["PREFIX", "Rest"]
+__all__ = ["PREFIX", "Rest", "read_rows"]
 
 PREFIX: Final = b"/predict/"
 
@@ -59,7 +59,7 @@ class Rest:
                 if content_type == b"application/json":
                     rows, single = from_json(request.body)
                 else:
-                    rows, single = _read(live.reader, content_type, request.body)
+                    rows, single = read_rows(live.reader, content_type, request.body)
             except FairleadError as error:
                 self._gateway.refuse(live, error, request.received)
                 connection.respond_error(request, error)
@@ -79,7 +79,7 @@ class Rest:
         """Read and write many rows in a thread: what takes long must not hold up those who ask for one."""
         content_type = request.header(b"content-type")
         try:
-            rows, single = await asyncio.to_thread(_read, live.reader, content_type, request.body)
+            rows, single = await asyncio.to_thread(read_rows, live.reader, content_type, request.body)
         except FairleadError as error:
             self._gateway.refuse(live, error, request.received)
             connection.respond_error(request, error)
@@ -103,7 +103,7 @@ class Rest:
             self._predictor(live)(connection, request)
 
 
-def _read(reader: RowReader, content_type: bytes | None, body: bytes) -> tuple[list[Row], bool]:
+def read_rows(reader: RowReader, content_type: bytes | None, body: bytes) -> tuple[list[Row], bool]:
     """Read rows by their content type; without one, JSON is assumed.
 
     Raises:

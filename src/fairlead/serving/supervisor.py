@@ -30,7 +30,7 @@ from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.serving.status import read_statuses
 
-__all__ = ["Child", "Supervisor", "road_of", "wanted_workers"]
+__all__ = ["Child", "Supervisor", "bare_environment", "road_of", "wanted_workers"]
 
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -182,7 +182,7 @@ class Supervisor:
         roles = {f"worker-{digest[:16]}": digest for digest in wanted}
         for role, digest in roles.items():
             if role not in self._children:
-                child = Child(role, self._worker_command(digest), _bare_environment())
+                child = Child(role, self._worker_command(digest), bare_environment())
                 self._children[role] = child
                 self._start(child)
         # A worker that is not needed any more still answers what was begun: it is asked to stop when the gateways have
@@ -302,7 +302,7 @@ def _how(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """What a worker needs to find its libraries, and no secrets."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TZ")
     return {name: os.environ[name] for name in kept if name in os.environ}
