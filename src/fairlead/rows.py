@@ -118,7 +118,7 @@ class RowReader:
             lines = [record for record in records if record]
         except csv.Error as err:
             raise InvalidInput(f"The table is not CSV: {err}, near line {records.line_num}.") from err
-        self._check_count(len(lines))
+        self.check_count(len(lines))
         return self._collect(_row_of_cells(header, record) for record in lines)
 
     def from_form(self, fields: Mapping[str, str]) -> Row:
@@ -173,10 +173,16 @@ class RowReader:
             )
         single = isinstance(parsed, _Pairs)
         rows = [parsed] if single else parsed
-        self._check_count(len(rows))
+        self.check_count(len(rows))
         return self._collect(rows), single
 
-    def _check_count(self, count: int) -> None:
+    def check_count(self, count: int) -> None:
+        """Check how many rows there are, before they are read.
+
+        Raises:
+            InvalidInput: There is none.
+            TooLarge: There are more than `max_rows`.
+        """
         if count == 0:
             raise InvalidInput("There is no row.", hint="Give at least one.")
         if count > self.max_rows:
@@ -358,6 +364,8 @@ def _read_column(column: Column, entries: Sequence[Any]) -> list[Value] | None:
     if not kinds <= _TAKEN[column.type]:
         return None
     if column.type == "number" and (math.inf in values or -math.inf in values):
+        return None
+    if column.type == "number" and any(type(value) is int and abs(value) > _SAFE_INTEGER for value in values):
         return None
     if column.type == "integer" and any(
         value is not None and abs(cast("int", value)) > _SAFE_INTEGER for value in values
