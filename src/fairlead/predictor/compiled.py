@@ -22,7 +22,7 @@ from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.unseen import known_categories, unseen
 from fairlead.schema import Row, Schema, Value
 
-__all__ = ["CompiledPredictor", "open_compiled"]
+__all__ = ["CompiledPredictor", "compiled", "open_compiled", "open_session"]
 
 _Encoder = Callable[[Sequence[Row]], tuple[dict[str, Any], list[tuple[str, ...]] | None]]
 """Rows → the graph's feed, and each row's flags (`None` where no row has any)."""
@@ -70,6 +70,19 @@ def open_compiled(graph: bytes, layout: Layout, schema: Schema, *, threads: int 
     Raises:
         BundleError: ONNX Runtime refuses the graph.
     """
+    return compiled(open_session(graph, threads=threads), layout, schema)
+
+
+def open_session(graph: bytes, *, threads: int = 1) -> Any:
+    """Open a compiled graph as an ONNX Runtime session.
+
+    Args:
+        graph: The ONNX model.
+        threads: For one call.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the graph.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -78,6 +91,11 @@ def open_compiled(graph: bytes, layout: Layout, schema: Schema, *, threads: int 
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as err:  # as above
         raise BundleError("ONNX Runtime cannot open the compiled graph.", hint="Pack the model again.") from err
+    return session
+
+
+def compiled(session: Any, layout: Layout, schema: Schema) -> CompiledPredictor:
+    """Answer rows by an opened graph."""
     classes = schema.output.classes
     if isinstance(layout, MatrixLayout):
         encode = _matrix_encoder(layout, schema)

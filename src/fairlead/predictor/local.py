@@ -23,11 +23,12 @@ import numpy as np
 
 from fairlead.bundle.reader import Bundle
 from fairlead.errors import DeadlineExceeded, InvalidInput, PredictionFailed
-from fairlead.predictor.compiled import open_compiled
+from fairlead.predictor.columnar import Answers, ColumnarPredictor, Columns, Names, Numbers, names_of, numbers_of
+from fairlead.predictor.compiled import compiled, open_session
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.wire import HEAD, Ask, Told, short_path
 from fairlead.rows import RowReader
-from fairlead.schema import Row, Schema, Value, label_text
+from fairlead.schema import Column, Row, Schema, Value, label_text
 
 __all__ = ["LocalModel", "LocalWorker", "open_local"]
 
@@ -44,11 +45,18 @@ class LocalModel:
         schema: What it takes and gives.
     """
 
-    def __init__(self, ref: str, bundle: Bundle, answer: Callable[[Sequence[Row]], list[Outcome]]) -> None:
+    def __init__(
+        self,
+        ref: str,
+        bundle: Bundle,
+        answer: Callable[[Sequence[Row]], list[Outcome]],
+        columnar: ColumnarPredictor | None = None,
+    ) -> None:
         self.ref = ref
         self.digest = bundle.digest
         self.schema: Schema = bundle.schema
         self._answer = answer
+        self._columnar = columnar
         self._reader = RowReader(self.schema, max_rows=sys.maxsize)
 
     def predict(self, data: Any) -> np.ndarray[Any, Any]:
@@ -61,7 +69,11 @@ class LocalModel:
             InvalidInput: The rows cannot be read; `SchemaMismatch` names row and field.
             PredictionFailed: The model failed.
         """
-        return np.array([outcome.prediction for outcome in self.outcomes(data)])
+        answers = self._answers(data)
+        if answers is None:
+            return np.array([outcome.prediction for outcome in self.outcomes(data)])
+        classes = self.schema.output.classes
+        return np.array(classes)[answers.predictions] if classes else answers.predictions
 
     def predict_proba(self, data: Any) -> np.ndarray[Any, Any]:
         """The probability of each class, `[rows, classes]`, in the order of `schema.output.classes`.
@@ -72,11 +84,19 @@ class LocalModel:
         """
         if not self.schema.output.probabilities:
             raise InvalidInput(f"{self.ref} gives no probabilities.", hint="Use `predict`.")
+        answers = self._answers(data)
+        if answers is not None and answers.probabilities is not None:
+            return answers.probabilities
         return np.array([outcome.probabilities for outcome in self.outcomes(data)])
 
     def outcomes(self, data: Any) -> list[Outcome]:
         """Everything the model says of each row: prediction, probabilities, unseen categories."""
         return self._outcomes(self._rows(data))
+
+    def _answers(self, data: Any) -> Answers | None:
+        """Answer a frame or an array by column; `None` where a closer look at its rows is needed, or there are no columns."""
+        columns = None if self._columnar is None else _columns_of(data, self.schema)
+        return None if columns is None or self._columnar is None else self._columnar.answer(columns)
 
     def _outcomes(self, rows: list[Row]) -> list[Outcome]:
         return [one for start in range(0, len(rows), _CHUNK) for one in self._answer(rows[start : start + _CHUNK])]
@@ -122,9 +142,9 @@ def open_local(
         DeadlineExceeded: The worker did not become ready.
     """
     if bundle.graph is not None and bundle.layout is not None:
-        return LocalModel(
-            ref, bundle, open_compiled(bundle.graph, bundle.layout, bundle.schema, threads=threads).answer
-        )
+        session = open_session(bundle.graph, threads=threads)
+        columnar = ColumnarPredictor(session, bundle.layout, bundle.schema)
+        return LocalModel(ref, bundle, compiled(session, bundle.layout, bundle.schema).answer, columnar)
     return LocalModel(ref, bundle, LocalWorker(bundle, memory=memory, seconds=seconds).answer)
 
 
@@ -156,8 +176,7 @@ class LocalWorker:
         payload = msgspec.msgpack.encode(Ask(tuple(rows)))
         try:
             self._socket.sendall(HEAD.pack(len(payload)) + payload)
-            (length,) = HEAD.unpack(self._read(HEAD.size))
-            told = msgspec.msgpack.decode(self._read(length), type=Told)
+            told = msgspec.msgpack.decode(self._read_frame(), type=Told)
         except TimeoutError as err:
             raise DeadlineExceeded(f"The model did not answer within {self._seconds:g} s.") from err
         except OSError as err:
@@ -172,6 +191,8 @@ class LocalWorker:
             try:
                 with short_path(path) as name:
                     self._socket.connect(name)
+                self._socket.settimeout(self._seconds + 5.0)
+                self._read_frame()  # hello
             except OSError as err:
                 if self._process.poll() is not None:
                     raise PredictionFailed(
@@ -181,8 +202,16 @@ class LocalWorker:
                     raise DeadlineExceeded("The model's process did not become ready.") from err
                 time.sleep(0.05)
             else:
-                self._socket.settimeout(self._seconds + 5.0)
                 return
+
+    def _read_frame(self) -> bytes:
+        (length,) = HEAD.unpack(self._read(HEAD.size))
+        return self._read(length)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there to be asked."""
+        return self._process.poll() is None
 
     def _read(self, size: int) -> bytes:
         data = b""
@@ -203,6 +232,40 @@ def _end(process: subprocess.Popen[bytes], connection: socket.socket, folder: Pa
         process.kill()
         process.wait()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _columns_of(data: Any, schema: Schema) -> Columns | None:
+    """A frame or an array by column, if nothing in it needs a closer look.
+
+    What does (a missing column, an entry of another type, infinity) is `None` here: reading the rows then says where.
+    """
+    if isinstance(data, np.ndarray):
+        if data.ndim != 2 or data.shape[1] != len(schema.columns) or not len(data):
+            return None
+        given: list[Any] = list(data.T)
+    elif hasattr(data, "columns") and hasattr(data, "__getitem__") and len(data):
+        if sorted(map(str, data.columns)) != sorted(schema.names):
+            return None
+        given = [data[name] for name in schema.names]
+    else:
+        return None
+    found: list[Numbers | Names] = []
+    for series, column in zip(given, schema.columns, strict=True):
+        one = (
+            names_of(series.tolist() if isinstance(series, np.ndarray) else _entries(series), column)
+            if (column.type == "string")
+            else _numbers(series, column)
+        )
+        if one is None:
+            return None
+        found.append(one)
+    return found
+
+
+def _numbers(series: Any, column: Column) -> Numbers | None:
+    values = series if isinstance(series, np.ndarray) else series.to_numpy()
+    read = numbers_of(values, None, column)
+    return None if read is None or read[1].any() else read[0]
 
 
 def _entries(series: Any) -> list[Any]:
