@@ -115,6 +115,7 @@ class _Exchange:
         self._length = lengths[0] if lengths else None
         kept = b"".join(b"%b: %b\r\n" % pair for pair in headers if pair[0].lower() not in _FRAMING)
         phrase = HTTPStatus(status).phrase.encode()
+        kept += self._connection.greeting
         self._head = b"HTTP/1.1 %d %b\r\ndate: %b\r\n%b" % (status, phrase, self._connection.date, kept)
 
     async def _send_body(self, body: bytes, *, more: bool) -> None:

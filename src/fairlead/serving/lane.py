@@ -16,20 +16,21 @@ A connection's deadline is one number, looked at by one sweep of all connections
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 import httptools
 import msgspec
 
-from fairlead.errors import FairleadError, InvalidInput, NotFound, TooLarge
+from fairlead.errors import FairleadError, InvalidInput, NotFound, Overloaded, TooLarge
 from fairlead.serving import problems
 
-__all__ = ["Connection", "ErrorShape", "Handler", "Lane", "Limits", "Request"]
+__all__ = ["Connection", "ErrorShape", "Handler", "Lane", "Limits", "Request", "too_much"]
 
 _NEVER = float("inf")
 _SWEEP_SECONDS = 0.25
@@ -38,6 +39,8 @@ _GRACE_SECONDS = 0.5
 _MAX_URL = 8 * 1024
 _MAX_HEADER = 32 * 1024
 _MAX_WAITING = 64
+_LARGE_BODY = 64 * 1024
+"""What a body holds beyond this is counted; what all hold below it is bounded by the number of connections."""
 _PHRASES = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 
@@ -49,12 +52,28 @@ class Limits(msgspec.Struct, frozen=True):
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
     write_timeout: float = 30.0
+    max_connections: int = 10_000
+    max_buffered: int = 256 * 2**20
 
 
 class Request:
     """One HTTP request, whole."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "received", "status", "url", "version")
+    __slots__ = (
+        "body",
+        "expires",
+        "headers",
+        "held",
+        "identity",
+        "keep_alive",
+        "live",
+        "method",
+        "received",
+        "size",
+        "status",
+        "url",
+        "version",
+    )
 
     def __init__(  # noqa: PLR0913 - the seven facts of a request, made in one place
         self,
@@ -75,6 +94,16 @@ class Request:
         self.received = time.perf_counter()
         self.status = 0
         """Of the answer, once it was sent."""
+        self.size = 0
+        """Bytes of the answer's body, once it was sent."""
+        self.held = 0
+        """How much of the body counts as large."""
+        self.expires = _NEVER
+        """When the caller stops waiting, by `time.perf_counter`."""
+        self.live: Any = None
+        """The endpoint that answers, where a door has found it: the access log and the traces tell it."""
+        self.identity: Any = None
+        """What `Lane.identify` made of it."""
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header of this lower-case name."""
@@ -106,6 +135,12 @@ class Lane:
         """Asked before any handler; the error it returns is answered instead."""
         self.on_answer: Callable[[Connection, Request], None] | None = None
         """Told of every request that was answered, with its `status`."""
+        self.identify: Callable[[Request], bytes] | None = None
+        """Sets a request's `identity` before its handler is asked; the header lines it returns stand in every answer."""
+        self.buffered = 0
+        """Bytes of large bodies that are held."""
+        self.turned_away = 0
+        """Connections that were one too many."""
         self.routes: dict[bytes, Handler] = {}
         """Exact request targets, without a query, of `POST` requests."""
         self.error_shapes: dict[bytes, ErrorShape] = {}
@@ -160,13 +195,16 @@ class Connection(asyncio.Protocol):
     """One client's connection; also the parser's callbacks (`on_…`)."""
 
     __slots__ = (
+        "_allowed",
         "_body",
         "_body_size",
         "_current",
         "_deadline",
         "_discarding",
+        "_greeting",
         "_header_size",
         "_headers",
+        "_held",
         "_in_header",
         "_lane",
         "_parser",
@@ -188,6 +226,8 @@ class Connection(asyncio.Protocol):
         self._write_deadline = _NEVER
         self._discarding = False
         self._in_header = False
+        self._greeting = b""
+        self._allowed: float | None = None
         self._reset()
         self.writable: asyncio.Event | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -198,10 +238,14 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._lane.connections.add(self)
+        if len(self._lane.connections) > self._lane.limits.max_connections:
+            self._lane.turned_away += 1
+            self.refuse(too_much("There are too many connections."))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget everything; who still answers is told by `on_lost`."""
         self._lane.connections.discard(self)
+        self._release()
         self._waiting.clear()
         self._discarding = True
         if self.on_lost is not None:
@@ -268,17 +312,21 @@ class Connection(asyncio.Protocol):
         if self._header_size > _MAX_HEADER or len(self._url) > _MAX_URL:
             raise _Refused(_header_too_large())
         for name, value in self._headers:
-            low = name.lower()
-            if low == b"content-length" and int(value) > self._lane.limits.max_body:
+            size = len(name)  # most names differ in length already
+            if size == 14 and name.lower() == b"content-length" and int(value) > self._lane.limits.max_body:
                 raise _Refused(self._too_large())
-            if low == b"expect" and value.lower() == b"100-continue" and self._current is None:
+            if size == 6 and name.lower() == b"expect" and value.lower() == b"100-continue" and self._current is None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if size == 20 and name.lower() == b"fairlead-deadline-ms":
+                self._allowed = _allowed_seconds(value)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._body_size += len(body)
         if self._body_size > self._lane.limits.max_body:
             raise _Refused(self._too_large())
+        if self._body_size > _LARGE_BODY:
+            self._hold(len(body))
         self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -294,6 +342,9 @@ class Connection(asyncio.Protocol):
             keep_alive=self._parser.should_keep_alive(),
             version=self._parser.get_http_version(),
         )
+        if self._allowed is not None:
+            request.expires = request.received + self._allowed
+        request.held = self._held
         self._reset()
         self._deadline = _NEVER
         if self._current is None:
@@ -326,14 +377,16 @@ class Connection(asyncio.Protocol):
             return
         keep = request.keep_alive and not self._lane.draining
         request.status = status
+        request.size = len(body)
         self._transport.write(
-            b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b%b\r\n%b"
+            b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n%b"
             % (
                 _PHRASES[status],
                 self._lane.date,
                 content_type,
                 len(body),
                 headers,
+                self._greeting,
                 b"" if keep else b"connection: close\r\n",
                 b"" if request.method == b"HEAD" else body,
             )
@@ -344,7 +397,7 @@ class Connection(asyncio.Protocol):
         """Send an error in the shape of the protocol that was spoken."""
         (status, body, content_type), headers = self._lane.error_shape(request.url)(error), b""
         if (retry := error.values.get("retry_after")) is not None:
-            headers = b"retry-after: %d\r\n" % max(1, round(cast("float", retry)))
+            headers = _retry_after(retry)
         elif (allow := error.values.get("allow")) is not None:
             headers = b"allow: %b\r\n" % str(allow).encode()
         self.respond(request, status, body, content_type, headers)
@@ -353,6 +406,8 @@ class Connection(asyncio.Protocol):
         """Send a part of an answer that is written in pieces; end it by `finish`."""
         if not self._discarding:
             self._transport.write(data)
+            if self._current is not None:
+                self._current.size += len(data)
 
     def finish(self, request: Request, *, keep: bool) -> None:
         """The answer is sent: close, or go on with the next request."""
@@ -360,6 +415,7 @@ class Connection(asyncio.Protocol):
             return
         self._current = None
         self.on_lost = None
+        self._lane.buffered -= request.held
         if self._lane.on_answer is not None:
             self._lane.on_answer(self, request)
         if not keep:
@@ -377,10 +433,13 @@ class Connection(asyncio.Protocol):
             return
         if self._current is None:
             status, body, content_type = self._lane.error_shape(self._url)(error)
+            retry = error.values.get("retry_after")
+            headers = b"" if retry is None else _retry_after(retry)
             self._transport.write(
-                b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-                % (_PHRASES[status], self._lane.date, content_type, len(body), body)
+                b"HTTP/1.1 %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
+                % (_PHRASES[status], self._lane.date, content_type, len(body), headers, body)
             )
+            self._tell_refusal(status, len(body))
         self._linger()
 
     def check_deadline(self) -> None:
@@ -418,6 +477,16 @@ class Connection(asyncio.Protocol):
         return (found[0], found[1]) if found else None
 
     @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._current is not None
+
+    @property
+    def greeting(self) -> bytes:
+        """Header lines that every answer to the current request carries."""
+        return self._greeting
+
+    @property
     def date(self) -> bytes:
         """Now, as a header's value."""
         return self._lane.date
@@ -434,6 +503,8 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         self._current = request
+        if self._lane.identify is not None:
+            self._greeting = self._lane.identify(request)
         if self._lane.gate is not None and (error := self._lane.gate(self, request)) is not None:
             self.respond_error(request, error)
             return
@@ -446,6 +517,31 @@ class Connection(asyncio.Protocol):
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
+        self._held = 0
+        self._allowed = None
+
+    def _hold(self, size: int) -> None:
+        """Count what a large body holds, and refuse it where all of them hold too much."""
+        self._held += size
+        self._lane.buffered += size
+        if self._lane.buffered > self._lane.limits.max_buffered:
+            raise _Refused(too_much("Too many large bodies are being read."))
+
+    def _release(self) -> None:
+        """The connection holds nothing any more."""
+        current = self._current.held if self._current is not None else 0
+        self._lane.buffered -= self._held + current + sum(one.held for one in self._waiting)
+        self._held = 0
+        if self._current is not None:
+            self._current.held = 0
+
+    def _tell_refusal(self, status: int, size: int) -> None:
+        """What never became a request is counted and logged like one."""
+        if self._lane.on_answer is None:
+            return
+        request = Request(b"", self._url[:_MAX_URL], self._headers, b"", keep_alive=False, version="")
+        request.status, request.size = status, size
+        self._lane.on_answer(self, request)
 
     def _too_large(self) -> TooLarge:
         limit = self._lane.limits.max_body
@@ -495,6 +591,23 @@ class _Refused(Exception):
 
 def _nobody(connection: Connection, request: Request) -> None:
     connection.respond_error(request, NotFound("Nothing is served here."))
+
+
+def too_much(detail: str) -> Overloaded:
+    """What to tell a caller who is one too many; spread over seconds, so that they do not all come back at once."""
+    return Overloaded(detail, hint="Wait for as long as Retry-After says.", retry_after=random.randint(1, 3))  # noqa: S311 - jitter
+
+
+def _retry_after(seconds: object) -> bytes:
+    return b"retry-after: %d\r\n" % max(1, round(cast("float", seconds)))
+
+
+def _allowed_seconds(value: bytes) -> float:
+    """How long the caller waits, of a `fairlead-deadline-ms` header."""
+    if not value.isdigit() or len(value) > 9:
+        shown = value[:20].decode("ascii", "replace")
+        raise _Refused(InvalidInput(f"fairlead-deadline-ms is {shown!r}; it takes whole milliseconds."))
+    return int(value) / 1000
 
 
 def _header_too_large() -> problems.HeaderTooLarge:
