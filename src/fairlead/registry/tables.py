@@ -1,4 +1,4 @@
-"""The registry's tables. Their statements stand in `registry.py` and `audit.py`, and nowhere else."""
+"""The registry's tables. Their statements stand in `registry.py`, `tokens.py` and `audit.py`, and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from fairlead.storage.database import metadata
 
-__all__ = ["aliases", "audit", "models", "versions"]
+__all__ = ["aliases", "audit", "models", "tokens", "versions"]
 
 models = sa.Table(
     "models",
@@ -50,4 +50,22 @@ audit = sa.Table(
     sa.Column("subject", sa.String(160), nullable=False, index=True),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("scopes", sa.String(64), nullable=False),
+    sa.Column("endpoints", sa.Text, nullable=False),
+    sa.Column("rate", sa.Float(53), nullable=True),
+    sa.Column("burst", sa.Integer, nullable=False),
+    sa.Column("created", sa.Float(53), nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("expires", sa.Float(53), nullable=True),
+    sa.Column("revoked", sa.Float(53), nullable=True),
+    sa.UniqueConstraint("id"),
 )

@@ -400,6 +400,8 @@ class Connection(asyncio.Protocol):
             headers = _retry_after(retry)
         elif (allow := error.values.get("allow")) is not None:
             headers = b"allow: %b\r\n" % str(allow).encode()
+        elif (challenge := error.values.get("authenticate")) is not None:
+            headers = b"www-authenticate: %b\r\n" % str(challenge).encode()
         self.respond(request, status, body, content_type, headers)
 
     def write(self, data: bytes) -> None:
