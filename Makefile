@@ -5,7 +5,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
 
-.PHONY: setup demo test check bench docs wheel clean
+.PHONY: setup demo test check bench docs protocol wheel clean
 
 setup: .venv/ready-dev
 
@@ -41,6 +41,12 @@ bench: .venv/ready-dev
 # Runs every command that README.md and docs/ show, and compares the references with the code.
 docs: .venv/ready-dev
 	.venv/bin/python -m pytest tests/acceptance/test_docs.py tests/acceptance/test_readme.py tests/unit/test_house.py $(PYTEST_FLAGS)
+
+# Compiles the gRPC door's messages; a test compares what is committed with the sources.
+PROTOCOL := src/fairlead/serving/grpc/protocol
+protocol: .venv/ready-dev
+	.venv/bin/python -m grpc_tools.protoc --proto_path=$(PROTOCOL) --descriptor_set_out=$(PROTOCOL)/descriptors.binpb \
+		$(notdir $(sort $(wildcard $(PROTOCOL)/*.proto)))
 
 wheel: .venv/ready-dev
 	$(PIP) wheel --no-deps --wheel-dir dist .

@@ -62,6 +62,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ]
     host: Annotated[str, Meta(min_length=1, description="The address the service listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="The service's port; 0 takes a free one.")] = 8080
+    grpc_port: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        Meta(
+            description="The port of gRPC; needs `fairlead[grpc]`.",
+            extra={"default": "none: gRPC is off"},
+        ),
+    ] = None
     workers: Annotated[
         int,
         Meta(

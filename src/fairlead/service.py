@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,6 +58,7 @@ def serve(
         Overloaded: The gateways did not become ready within a minute.
     """
     _check_host(config.host, allow_anonymous=allow_anonymous)
+    _check_grpc(config)
     paths = config.paths
     supervisor = Supervisor(
         run=paths.run,
@@ -65,7 +67,11 @@ def serve(
         worker_command=lambda digest: worker_command(config, digest),
         drain=config.drain,
     )
-    with closing(_reserve(config.host, config.port, shared=supervisor.took_over)) as reserved, closing(supervisor):
+    with ExitStack() as held:
+        reserved = held.enter_context(closing(_reserve(config.host, config.port, shared=supervisor.took_over)))
+        if config.grpc_port is not None:
+            held.enter_context(closing(_reserve(config.host, config.grpc_port, shared=supervisor.took_over)))
+        held.enter_context(closing(supervisor))
         port = reserved.getsockname()[1]
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
@@ -226,6 +232,7 @@ def gateway_settings(config: Config, name: str, port: int) -> Settings:
             idle_timeout=config.idle_timeout,
             write_timeout=config.write_timeout,
         ),
+        grpc_port=config.grpc_port,
     )
 
 
@@ -268,6 +275,18 @@ def _check_host(host: str, *, allow_anonymous: bool) -> None:
         )
 
 
+def _check_grpc(config: Config) -> None:
+    if config.grpc_port is None:
+        return
+    if find_spec("grpc") is None or find_spec("google.protobuf") is None:
+        raise InvalidInput(
+            f"The port {config.grpc_port} is to speak gRPC, which is not installed.",
+            hint="pip install 'fairlead[grpc]'",
+        )
+    if config.grpc_port == config.port:
+        raise InvalidInput(f"HTTP and gRPC cannot share the port {config.port}.", hint="Choose another --grpc-port.")
+
+
 def _reserve(host: str, port: int, *, shared: bool) -> socket.socket:
     """Hold the port without listening, so that it is ours and every gateway can join.
 
@@ -291,6 +310,6 @@ def _reserve(host: str, port: int, *, shared: bool) -> socket.socket:
         probe.close()
         raise Conflict(
             f"The address {host}:{port} cannot be used: {err.strerror}.",
-            hint=f"Something else may listen there; choose another with --port {port + 1}.",
+            hint="Something else may listen there; choose another with --port or --grpc-port.",
         ) from err
     return probe

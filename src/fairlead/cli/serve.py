@@ -13,21 +13,30 @@ __all__ = ["command"]
 @click.command("serve")
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port; 0 takes a free one.")
+@click.option("--grpc-port", type=int, help="The port of gRPC; off without it.")
 @click.option("--workers", type=int, help="How many gateway processes share the port.")
 @click.option(
     "--allow-anonymous", is_flag=True, help="Serve an address that others can reach, though there are no tokens."
 )
 @pass_invocation
-def command(
-    invocation: Invocation, host: str | None, port: int | None, workers: int | None, *, allow_anonymous: bool
+def command(  # noqa: PLR0913 - one for each option
+    invocation: Invocation,
+    host: str | None,
+    port: int | None,
+    grpc_port: int | None,
+    workers: int | None,
+    *,
+    allow_anonymous: bool,
 ) -> None:
     """Serve everything on this machine until Ctrl-C."""
     from fairlead.service import serve
 
-    config = invocation.config(host=host, port=port, workers=workers)
+    config = invocation.config(host=host, port=port, grpc_port=grpc_port, workers=workers)
 
     def ready(address: str) -> None:
         print_line(f"Serving on {address}")
         say(f"  pages and documentation: {address}/ and {address}/docs; Ctrl-C stops.")
+        if config.grpc_port is not None:
+            say(f"  gRPC: {config.host}:{config.grpc_port}")
 
     serve(config, on_ready=ready, allow_anonymous=allow_anonymous)

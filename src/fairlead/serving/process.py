@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from loguru import logger
@@ -26,14 +27,21 @@ from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
 from fairlead.serving.asgi import ASGIApp, Bridge
-from fairlead.serving.doors import Doors
+from fairlead.serving import errorbody
+from fairlead.serving.doors import Door, Doors
 from fairlead.serving.follower import LOOK_SECONDS, Follower
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.health import Health
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.loader import Loader
+from fairlead.serving.openinference import OpenInference
+from fairlead.serving.repository_door import Repository
 from fairlead.serving.rest import Rest
+from fairlead.serving.tensor_endpoint import TensorEndpoints
 from fairlead.serving.status import GatewayStatus, State, remove_status, write_status
+
+if TYPE_CHECKING:
+    from fairlead.serving.grpc.server import GrpcServerfrom fairlead.serving.v1 import V1
 
 __all__ = ["Settings", "decode_settings", "encode_settings", "main", "run"]
 
@@ -59,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
         worker_timeout: How long a worker may take to become ready or to answer.
         drain: How long requests may take to finish after SIGTERM.
         limits: What a client may do.
+        grpc_port: The port of gRPC, shared as well; `None` opens none.
     """
 
     name: str
@@ -74,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True):
     worker_timeout: float
     drain: float
     limits: Limits
+    grpc_port: int | None = None
 
 
 def encode_settings(settings: Settings) -> str:
@@ -120,7 +130,8 @@ class _Process:
         self._bridge = Bridge(self._make_pages)
         self._lane = Lane(settings.limits)
         self._rest = Rest(self._gateway)
-        self._lane.fallback = Doors([Health(self._gateway), self._rest], self._bridge.handle).handle
+        self._lane.error_shapes |= {b"v1": errorbody.told, b"v2": errorbody.told}
+        self._lane.fallback = Doors(self._doors(), self._bridge.handle).handle
         loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
         self._follower = Follower(settings.table, loader, self._gateway)
         self._follower.on_swap, self._follower.tell = self._swapped, self._tell
@@ -129,6 +140,7 @@ class _Process:
         self._detail = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
+        self._grpc: GrpcServer | None = None
 
     async def start(self) -> None:
         """Load what the table says, then open the port.
@@ -145,6 +157,7 @@ class _Process:
             await self._follower.look()
         listener = _listen(self._settings.host, self._settings.port)
         self._server = await self._loop.create_server(self._lane.connection, sock=listener, backlog=_BACKLOG)
+        await self._open_grpc()
         for work in (self._lane.sweep(), self._follower.follow(), self._report(), self._sync()):
             self._tasks.append(asyncio.create_task(_forever(work)))
         # The pages' imports cost a quarter of a second: pay it now, between predictions, and not at the first page.
@@ -156,7 +169,7 @@ class _Process:
         """Stop listening, finish what was begun, sync the log."""
         assert self._server is not None
         self._server.close()
-        await self._lane.drain(self._settings.drain)
+        await asyncio.gather(self._lane.drain(self._settings.drain), self._close_grpc())
         await self._gateway.close()
         for task in self._tasks:
             task.cancel()
@@ -164,6 +177,29 @@ class _Process:
         if self._log is not None:
             await asyncio.to_thread(self._log.close)
         remove_status(self._settings.run, self._settings.name)
+
+    async def _open_grpc(self) -> None:
+        if self._settings.grpc_port is not None:
+            from fairlead.serving.grpc.server import GrpcServer  # an extra, and a tenth of a second
+
+            self._grpc = GrpcServer(self._gateway, self._settings.limits)
+            await self._grpc.start(self._settings.host, self._settings.grpc_port)
+
+    async def _close_grpc(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(self._settings.drain)
+
+    def _doors(self) -> list[Door]:
+        """Who is asked for what has no fast route, in this order."""
+        max_body = self._settings.limits.max_body
+        tensors = TensorEndpoints(self._gateway)
+        return [
+            Health(self._gateway),
+            self._rest,
+            Repository(self._gateway, tensors),
+            OpenInference(self._gateway, tensors, max_body=max_body),
+            V1(self._gateway, tensors, max_body=max_body),
+        ]
 
     def _make_pages(self) -> ASGIApp:
         from fairlead.serving.web import build_app  # Starlette and Jinja are not needed to predict

@@ -1,0 +1,70 @@
+"""grpc.health.v1, for the probes of containers and load balancers: `Check` once, `Watch` for as long as the caller likes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from fairlead.errors import NotFound
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.grpc.messages import HEALTH, INFERENCE, message
+
+__all__ = ["Health"]
+
+_Reply: Final = message("grpc.health.v1.HealthCheckResponse")
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = 1, 2, 3
+_LOOK_SECONDS = 0.25
+
+
+class Health:
+    """Whether this process may be sent calls.
+
+    Args:
+        gateway: Knows what is loaded.
+        stopping: Is set when the service stops.
+    """
+
+    def __init__(self, gateway: Gateway, stopping: asyncio.Event) -> None:
+        self._gateway = gateway
+        self._stopping = stopping
+        self._status_of: dict[str, Callable[[], int]] = {
+            "": self._overall,
+            INFERENCE: self._overall,
+            HEALTH: lambda: _SERVING,
+        }
+
+    async def check(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - a handler's signature
+        """The status now.
+
+        Raises:
+            NotFound: There is no such service.
+        """
+        status = self._status_of.get(request.service)
+        if status is None:
+            raise NotFound(f"There is no service {request.service[:80]!r}.")
+        return _Reply(status=status())
+
+    async def watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002 - a handler's signature
+        """The status now and whenever it changes, until the caller leaves or the service stops."""
+        status = self._status_of.get(request.service, lambda: _SERVICE_UNKNOWN)
+        last = None
+        while True:
+            stopping = self._stopping.is_set()
+            if (now := status()) != last:
+                last = now
+                yield _Reply(status=now)
+            if stopping:
+                return
+            await _pause(self._stopping, _LOOK_SECONDS)
+
+    def _overall(self) -> int:
+        return _SERVING if self._gateway.revision >= 0 and not self._stopping.is_set() else _NOT_SERVING
+
+
+async def _pause(until: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return
