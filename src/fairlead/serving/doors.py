@@ -6,12 +6,18 @@ takes belongs to the pages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from fairlead.serving.lane import Connection, Handler, Request
+from fairlead.serving.problems import method_not_allowed
 
-__all__ = ["Door", "Doors"]
+__all__ = ["Door", "Doors", "segments", "tell"]
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Door(Protocol):
@@ -49,3 +55,19 @@ class Doors:
                 handler(connection, request)
                 return
         self._pages(connection, request)
+
+
+def segments(path: bytes) -> list[str]:
+    """The segments of a path, each decoded once."""
+    return [unquote_to_bytes(one).decode("utf-8", "replace") for one in path.strip(b"/").split(b"/")]
+
+
+def tell(connection: Connection, request: Request, answer: Callable[[], object]) -> None:
+    """Answer a question that changes nothing, as JSON that is not to be kept.
+
+    Raises:
+        MethodNotAllowed: It was not asked with GET or HEAD.
+    """
+    if request.method not in {b"GET", b"HEAD"}:
+        raise method_not_allowed(request.method, "GET, HEAD", "Ask with GET.")
+    connection.respond(request, 200, _encode(answer()), headers=b"cache-control: no-store\r\n")

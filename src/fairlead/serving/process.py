@@ -26,8 +26,8 @@ from fairlead.eventlog.writer import EventLog
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
-from fairlead.serving.asgi import ASGIApp, Bridge
 from fairlead.serving import errorbody
+from fairlead.serving.asgi import ASGIApp, Bridge
 from fairlead.serving.doors import Door, Doors
 from fairlead.serving.follower import LOOK_SECONDS, Follower
 from fairlead.serving.gateway import Gateway, LiveEndpoint
@@ -37,11 +37,12 @@ from fairlead.serving.loader import Loader
 from fairlead.serving.openinference import OpenInference
 from fairlead.serving.repository_door import Repository
 from fairlead.serving.rest import Rest
-from fairlead.serving.tensor_endpoint import TensorEndpoints
 from fairlead.serving.status import GatewayStatus, State, remove_status, write_status
+from fairlead.serving.tensor_endpoint import TensorEndpoints
+from fairlead.serving.v1 import V1
 
 if TYPE_CHECKING:
-    from fairlead.serving.grpc.server import GrpcServerfrom fairlead.serving.v1 import V1
+    from fairlead.serving.grpc.server import GrpcServer
 
 __all__ = ["Settings", "decode_settings", "encode_settings", "main", "run"]
 
