@@ -55,6 +55,30 @@ def test_the_original_answers_in_a_process_of_its_own(service):
     assert list(service.pids("worker"))
 
 
+def test_a_worker_killed_under_load_fails_nobody(service):
+    service.wait_for(lambda: ask(service, 7)[1] == [14.0])
+    bodies = [json.dumps({"x": value}).encode() for value in range(1, 12)]
+    with Background(service.port, bodies, connections=8, path="/predict/awkward") as found:
+        service.wait_for(lambda: len(found.answers) > 100)
+        (pid,) = service.pids("worker").values()
+        os.kill(pid, signal.SIGKILL)
+        before = len(found.answers)
+        service.wait_for(lambda: len(found.answers) > before + 100)
+    assert found.failures == []
+    assert all(answer["prediction"] == 2.0 * (number + 1) for number, answer in found.answers)
+
+
+def test_readiness_tells_within_a_second_that_the_model_is_gone_and_that_it_is_back(service):
+    service.wait_for(lambda: post(service.port, "/readyz", b"", None, "GET")[0] == 200)
+    (pid,) = service.pids("worker").values()
+    os.kill(pid, signal.SIGKILL)
+    _, _, body = service.wait_for(
+        lambda: (found := post(service.port, "/readyz", b"", None, "GET"))[0] == 503 and found, seconds=1
+    )
+    assert json.loads(body)["unhealthy"] == ["awkward"]
+    service.wait_for(lambda: post(service.port, "/readyz", b"", None, "GET")[0] == 200)
+
+
 def test_a_model_that_raises_fails_its_own_request_and_tells_no_cause(service):
     status, told, _ = ask(service, 13)
     assert (status, told["code"]) == (500, "prediction_failed")
@@ -84,25 +108,23 @@ def test_an_input_that_kills_the_process_twice_is_refused_and_the_next_is_answer
     assert service.wait_for(lambda: ask(service, 5)[1] == [10.0])
 
 
+def test_an_input_that_killed_twice_is_not_asked_again(service):
+    def both_gateways_have_learned():
+        return all(ask(service, 66)[1].get("code") == "prediction_failed" for _ in range(16))
+
+    service.wait_for(both_gateways_have_learned, seconds=60)
+    service.wait_for(lambda: ask(service, 8)[1] == [16.0])
+    before = service.pids("worker")
+    assert both_gateways_have_learned()
+    assert service.pids("worker") == before
+
+
 def test_a_model_that_hangs_is_ended_and_replaced(service):
     before = service.pids("worker")
     status, told, _ = ask(service, 99)
     assert status in {500, 503, 504}, told
     assert service.wait_for(lambda: ask(service, 6)[1] == [12.0])
     assert service.pids("worker") != before
-
-
-def test_a_worker_killed_under_load_fails_nobody(service):
-    service.wait_for(lambda: ask(service, 7)[1] == [14.0])
-    bodies = [json.dumps({"x": value}).encode() for value in range(1, 12)]
-    with Background(service.port, bodies, connections=8, path="/predict/awkward") as found:
-        service.wait_for(lambda: len(found.answers) > 100)
-        (pid,) = service.pids("worker").values()
-        os.kill(pid, signal.SIGKILL)
-        before = len(found.answers)
-        service.wait_for(lambda: len(found.answers) > before + 100)
-    assert found.failures == []
-    assert all(answer["prediction"] == 2.0 * (number + 1) for number, answer in found.answers)
 
 
 def test_no_process_of_ours_but_the_worker_opens_the_pickle(service):

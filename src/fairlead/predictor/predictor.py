@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from fairlead.predictor.compiled import CompiledPredictor
 from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.queue import BatchQueue
 from fairlead.schema import Row
 
 __all__ = ["AsyncPredictor", "Predictor"]
@@ -17,7 +18,15 @@ Predictor = CompiledPredictor
 
 @runtime_checkable
 class AsyncPredictor(Protocol):
-    """Answers by asking another process."""
+    """Answers by asking another process.
+
+    Attributes:
+        healthy: Whether that process can be reached; at most a second old.
+        queue: What waits for it.
+    """
+
+    healthy: bool
+    queue: BatchQueue
 
     async def answer(self, rows: Sequence[Row]) -> list[Outcome]:
         """Answer rows, in order.

@@ -12,12 +12,21 @@ import msgspec
 from fairlead.predictor.outcome import Outcome
 from fairlead.schema import Row
 
-__all__ = ["HEAD", "Ask", "Told", "read_frame", "short_path", "write_frame"]
+__all__ = ["HEAD", "Ask", "Hello", "Told", "read_frame", "short_path", "write_frame"]
 
 HEAD = struct.Struct("<I")
 """The length of the payload that follows."""
 
 _MAX_FRAME = 256 * 2**20
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True):
+    """The first frame on a connection, from the worker.
+
+    The kernel completes connections to a process that is about to end; only one that says hello has taken them.
+    """
+
+    pid: int
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):

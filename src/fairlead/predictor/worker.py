@@ -1,30 +1,40 @@
 """The gateway's side of a worker: asks the process that holds a code format's original.
 
-While the worker is busy, rows queue here; when it is free it is sent what has gathered. If a batch fails, its members are
-asked one by one, so that only the guilty one is told. A worker that is gone is waited for and asked once more.
+The process may end at any time. It is asked once more when it is back; an input that ends it twice is remembered and refused
+from then on; and a model whose process ends again and again is left alone for a while (the breaker), so that its callers are
+told at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 from loguru import logger
 
-from fairlead.errors import DeadlineExceeded, Overloaded, PredictionFailed, QueueFull
+from fairlead.errors import DeadlineExceeded, Overloaded, PredictionFailed
 from fairlead.predictor.outcome import Outcome
-from fairlead.predictor.wire import Ask, Told, read_frame, short_path, write_frame
+from fairlead.predictor.queue import BatchQueue
+from fairlead.predictor.wire import Ask, Hello, Told, read_frame, short_path, write_frame
 from fairlead.schema import Row
 
 __all__ = ["Worker", "socket_path"]
 
-_MAX_BATCH_ROWS = 256
 _RETRY_SECONDS = 0.05
 _START_SECONDS = 60.0
+_HELLO_SECONDS = 5.0
+_WATCH_SECONDS = 0.25
+_BREAKER_CRASHES = 5
+_BREAKER_WINDOW = 60.0
+_BREAKER_SECONDS = 10.0
+_POISON = 2
+_MAX_BLAMED = 10_000
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Told).decode
 
@@ -34,14 +44,8 @@ def socket_path(run: Path, digest: str) -> Path:
     return run / f"worker-{digest[:16]}.sock"
 
 
-class _Member:
-    """One caller's rows and where their outcomes are awaited."""
-
-    __slots__ = ("future", "rows")
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
-        self.future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+class _Ended(Exception):
+    """The process ended while it was asked."""
 
 
 class Worker:
@@ -54,131 +58,155 @@ class Worker:
     """
 
     def __init__(self, path: Path, *, timeout: float = 10.0, max_queued: int = 10_000) -> None:
+        self.healthy = False
+        """Whether the process can be reached and is not left alone; at most a second old."""
+        self.queue = BatchQueue(self._ask, max_queued=max_queued)
         self._path = path
         self._timeout = timeout
-        self._max_queued = max_queued
-        self._queue: deque[_Member] = deque()
-        self._queued = 0
-        self._pump: asyncio.Task[None] | None = None
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._ended_by: dict[bytes, int] = {}  # how often a lone caller's rows ended the process
+        self._pid = 0
+        self._crashed_pid = 0
+        self._crashes: deque[float] = deque(maxlen=_BREAKER_CRASHES)
+        self._open_until = 0.0
+        self._watcher: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()  # who holds it may use the connection
 
     async def answer(self, rows: Sequence[Row]) -> list[Outcome]:
         """Answer rows, in order.
 
         Raises:
             QueueFull: Too many rows wait already.
-            PredictionFailed: The model raised on these rows, or killed its process twice.
-            DeadlineExceeded: The worker did not answer in time.
+            PredictionFailed: The model raised on these rows, or they have ended its process twice.
+            DeadlineExceeded: It did not answer in time.
+            Overloaded: The process is not there, or ends again and again.
         """
-        if self._queued and self._queued + len(rows) > self._max_queued:
-            raise QueueFull(f"{self._queued} rows wait for this model already.", retry_after=1)
-        member = _Member(rows)
-        self._queue.append(member)
-        self._queued += len(rows)
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._work())
-        return await member.future
+        if self._ended_by and self._ended_by.get(_fingerprint(rows), 0) >= _POISON:
+            raise PredictionFailed("This input has ended the model's process twice; it is not asked again.")
+        self._check_breaker()
+        return await self.queue.answer(rows)
 
     async def answer_when_ready(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Answer as soon as the process has started.
+        """Answer as soon as the process has started, and keep an eye on it from then on.
 
         Raises:
             Overloaded: It did not become ready within a minute.
             PredictionFailed: As above.
         """
-        await self._connect(_START_SECONDS)
-        return await self.answer(rows)
+        async with self._busy:
+            await self._connect(_START_SECONDS)
+        outcomes = await self.queue.answer(rows)
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch())
+        return outcomes
 
     async def close(self) -> None:
         """Let go of the process."""
-        if self._pump is not None:
-            self._pump.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._pump
+                await self._watcher
+        await self.queue.close()
         self._disconnect()
 
-    async def _work(self) -> None:
-        """Ask for what waits until nothing does."""
-        while self._queue:
-            batch = self._take()
-            if batch:
-                await self._ask_for(batch)
-
-    def _take(self) -> list[_Member]:
-        """The members of the next batch; who has given up meanwhile is left out before the model runs."""
-        batch: list[_Member] = []
-        size = 0
-        while self._queue and (not batch or size + len(self._queue[0].rows) <= _MAX_BATCH_ROWS):
-            member = self._queue.popleft()
-            self._queued -= len(member.rows)
-            if not member.future.done():
-                batch.append(member)
-                size += len(member.rows)
-        return batch
-
-    async def _ask_for(self, batch: list[_Member]) -> None:
-        rows = tuple(row for member in batch for row in member.rows)
-        try:
-            outcomes = await self._ask(rows)
-        except (PredictionFailed, Overloaded) as err:
-            if len(batch) == 1:
-                _fail(batch[0], err)
-                return
-            for member in batch:
-                await self._ask_for([member])
-            return
-        except Exception:  # noqa: BLE001 - a bug of ours must not leave callers waiting
-            logger.exception("Asking a worker failed.")
-            for member in batch:
-                _fail(member, PredictionFailed("The model could not answer."))
-            return
-        start = 0
-        for member in batch:
-            if not member.future.done():
-                member.future.set_result(outcomes[start : start + len(member.rows)])
-            start += len(member.rows)
-
-    async def _ask(self, rows: tuple[Row, ...]) -> list[Outcome]:
-        """Ask, and once more if the process went away in between."""
-        question = _encode(Ask(rows))
-        for attempt in (1, 2):
-            await self._connect(self._timeout)
-            assert self._connection is not None
-            reader, writer = self._connection
+    async def _ask(self, rows: Sequence[Row], alone: bool) -> list[Outcome]:  # noqa: FBT001 - `queue.Ask`'s signature
+        """Ask; where the process ends over one caller's rows, once more, and remember them if it ends again."""
+        question = _encode(Ask(tuple(rows)))
+        for last in (False, True):
             try:
-                async with asyncio.timeout(self._timeout):
-                    await write_frame(writer, question)
-                    told = _decode(await read_frame(reader))
+                async with self._busy:
+                    told = await self._exchange(question)
                 break
-            except TimeoutError as err:
-                self._disconnect()
-                raise DeadlineExceeded(f"The model did not answer within {self._timeout:g} s.", retry_after=1) from err
-            except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError) as err:
-                self._disconnect()
-                if attempt == 2:
+            except _Ended as err:
+                self._note_crash()
+                if not alone:
+                    raise PredictionFailed("The model's process ended.") from err
+                if self._blame(rows) >= _POISON or last:
                     raise PredictionFailed("The model's process ended twice on this input.") from err
         if told.outcomes is None:
             logger.warning("The model failed: {error}", error=told.error)
             raise PredictionFailed("The model could not answer.")
         return list(told.outcomes)
 
+    async def _exchange(self, question: bytes) -> Told:
+        await self._connect(self._timeout)
+        assert self._connection is not None
+        reader, writer = self._connection
+        try:
+            async with asyncio.timeout(self._timeout):
+                await write_frame(writer, question)
+                return _decode(await read_frame(reader))
+        except TimeoutError as err:
+            self._disconnect()
+            raise DeadlineExceeded(f"The model did not answer within {self._timeout:g} s.", retry_after=1) from err
+        except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError) as err:
+            self._disconnect()
+            raise _Ended from err
+        except asyncio.CancelledError:
+            self._disconnect()  # an answer that nobody reads must not be taken for the next one
+            raise
+
     async def _connect(self, seconds: float) -> None:
-        end = asyncio.get_running_loop().time() + seconds
+        end = time.monotonic() + seconds
+        if self._connection is not None and self._connection[0].at_eof():
+            self._disconnect()
         while self._connection is None:
             try:
                 with short_path(self._path) as name:
-                    self._connection = await asyncio.open_unix_connection(name)
-            except OSError as err:
-                if asyncio.get_running_loop().time() > end:
+                    reader, writer = await asyncio.open_unix_connection(name)
+                async with asyncio.timeout(_HELLO_SECONDS):
+                    self._pid = msgspec.msgpack.decode(await read_frame(reader), type=Hello).pid
+                self._connection = reader, writer
+            except (OSError, asyncio.IncompleteReadError, TimeoutError) as err:
+                if time.monotonic() > end:
                     raise Overloaded("The model's process is not ready.", retry_after=1) from err
                 await asyncio.sleep(_RETRY_SECONDS)
+        self.healthy = time.monotonic() >= self._open_until
 
     def _disconnect(self) -> None:
+        self.healthy = False
         if self._connection is not None:
             self._connection[1].close()
             self._connection = None
 
+    async def _watch(self) -> None:
+        """Notice between requests that the process has gone, and that it is back."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._busy.locked():
+                continue
+            async with self._busy:
+                if self._connection is not None and self._connection[0].at_eof():
+                    self._note_crash()
+                    self._disconnect()
+                with contextlib.suppress(Overloaded):
+                    await self._connect(0.0)
 
-def _fail(member: _Member, error: Exception) -> None:
-    if not member.future.done():
-        member.future.set_exception(error)
+    def _note_crash(self) -> None:
+        if self._pid == self._crashed_pid:
+            return  # noticed already, by who asked or by the watcher
+        self._crashed_pid = self._pid
+        now = time.monotonic()
+        self._crashes.append(now)
+        if len(self._crashes) == _BREAKER_CRASHES and now - self._crashes[0] < _BREAKER_WINDOW:
+            self._open_until = now + _BREAKER_SECONDS
+            self._crashes.clear()
+            logger.error("The model's process ended {n} times in a minute; it is left alone.", n=_BREAKER_CRASHES)
+
+    def _check_breaker(self) -> None:
+        left = self._open_until - time.monotonic()
+        if left > 0:
+            raise Overloaded("The model's process ends again and again; it is left alone for now.", retry_after=left)
+
+    def _blame(self, rows: Sequence[Row]) -> int:
+        """Note that these rows, asked about alone, ended the process; return how often they have."""
+        key = _fingerprint(rows)
+        count = self._ended_by.pop(key, 0) + 1
+        if len(self._ended_by) >= _MAX_BLAMED:
+            self._ended_by.pop(next(iter(self._ended_by)))
+        self._ended_by[key] = count
+        return count
+
+
+def _fingerprint(rows: Sequence[Row]) -> bytes:
+    return blake2b(_encode(tuple(rows)), digest_size=16).digest()

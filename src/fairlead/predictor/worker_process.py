@@ -30,10 +30,13 @@ from fairlead.formats.frames import FrameForm
 from fairlead.plugins import plugin
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.unseen import known_categories, unseen
-from fairlead.predictor.wire import Ask, Told, read_frame, short_path, write_frame
+from fairlead.predictor.wire import Ask, Hello, Told, read_frame, short_path, write_frame
 from fairlead.schema import Row, Value
 
 __all__ = ["Original", "main", "restrict"]
+
+_FULL = 0.9
+"""The share of its memory at which a process is replaced."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Ask).decode
@@ -90,10 +93,10 @@ def main() -> None:
     path = Path(socket)
     path.unlink(missing_ok=True)
     os.umask(0o177)  # the socket is for this user only
-    asyncio.run(_serve(original, path, float(seconds)))
+    asyncio.run(_serve(original, path, float(seconds), int(memory)))
 
 
-async def _serve(original: Original, path: Path, seconds: float) -> None:
+async def _serve(original: Original, path: Path, seconds: float, memory: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -103,9 +106,13 @@ async def _serve(original: Original, path: Path, seconds: float) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         clients.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await write_frame(writer, _encode(Hello(os.getpid())))
             while True:
                 question = _decode(await read_frame(reader))
                 await write_frame(writer, _encode(_answer(original, question, seconds)))
+                if _address_space() > _FULL * memory:
+                    # A model that leaks is replaced between two answers, before the limit makes it fail within one.
+                    stop.set()
         clients.discard(writer)
         writer.close()
 
@@ -129,6 +136,11 @@ def _answer(original: Original, question: Ask, seconds: float) -> Told:
         return Told(None, f"{type(err).__name__}: {str(err)[:500]}")
     finally:
         _limit_time(0)
+
+
+def _address_space() -> int:
+    """The address space of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _limit_time(seconds: float) -> None:

@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import count
 
 from loguru import logger
@@ -27,6 +26,7 @@ from fairlead.eventlog.writer import EventLog
 from fairlead.events import Columns, Prediction
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor, Predictor
+from fairlead.predictor.queue import BatchQueue
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Schema, label_text
 
@@ -72,8 +72,22 @@ class LiveEndpoint:
         self.columns = Columns(model, digest, schema.names, schema.output.classes)
         self.labels = tuple(label_text(one) for one in schema.output.classes)
         self.inline_rows = 0
+        self.queue: BatchQueue
+        """What waits for a model that is too slow for the event loop, or is asked in another process."""
+        self.answer: Callable[[Sequence[Row]], Awaitable[list[Outcome]]]
+        """Answers rows that way."""
         if isinstance(predictor, Predictor):
             self.inline_rows = int(_INLINE_SECONDS / max(seconds_per_row, 1e-9))
+            self.queue = BatchQueue(lambda rows, _: asyncio.to_thread(predictor.answer, rows))
+            self.answer = self.queue.answer
+        else:
+            self.queue = predictor.queue
+            self.answer = predictor.answer
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it answers; a compiled version always does, a worker may be gone."""
+        return isinstance(self.predictor, Predictor) or self.predictor.healthy
 
 
 Observe = Callable[[LiveEndpoint, FairleadError | None, int, float], None]
@@ -100,8 +114,6 @@ class Gateway:
         self._deadline = deadline
         self._pending: list[_Member] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        # One thread: a model that is slow is not faster when two calls share the core.
-        self._thread = ThreadPoolExecutor(1, "model")
         self._prefix = f"{time.time_ns() // 1_000_000:x}{os.urandom(5).hex()}"
         self._counter = count(1)
 
@@ -194,10 +206,9 @@ class Gateway:
         self._record(live, [self._refusal(live, error, received, key, None)])
 
     async def close(self) -> None:
-        """Wait for what is being answered elsewhere, and let go of the thread."""
+        """Wait for what is being answered elsewhere."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         """Run work in the background; `close` waits for it."""
@@ -242,11 +253,7 @@ class Gateway:
         live, rows, *_ = member
         try:
             async with asyncio.timeout(self._deadline):
-                if isinstance(live.predictor, Predictor):
-                    loop = asyncio.get_running_loop()
-                    outcomes = await loop.run_in_executor(self._thread, live.predictor.answer, rows)
-                else:
-                    outcomes = await live.predictor.answer(rows)
+                outcomes = await live.answer(rows)
         except TimeoutError:
             error = DeadlineExceeded(f"The model did not answer within {self._deadline:g} s.", retry_after=1)
             self._fail(member, error)

@@ -39,8 +39,11 @@ class Health:
         elif self._gateway.revision < 0:
             _answer(connection, request, 503, {"ready": False, "reason": "nothing is loaded yet"})
         else:
-            told = {"ready": True, "revision": self._gateway.revision, "endpoints": sorted(self._gateway.endpoints)}
-            _answer(connection, request, 200, told)
+            healthy = sorted(name for name, live in self._gateway.endpoints.items() if live.healthy)
+            sick = sorted(self._gateway.endpoints.keys() - set(healthy))
+            ready = bool(healthy) or not sick
+            told = {"ready": ready, "revision": self._gateway.revision, "endpoints": healthy}
+            _answer(connection, request, 200 if ready else 503, {**told, "unhealthy": sick} if sick else told)
 
 
 def _answer(connection: Connection, request: Request, status: int, told: Mapping[str, object]) -> None:
