@@ -53,7 +53,7 @@ class _Asked(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Asked).decode
 _decode_entries = msgspec.json.Decoder(_Entries).decode
 _decode_lists = msgspec.json.Decoder(list[_Entries]).decode
-_decode_columns = msgspec.json.Decoder(dict[str, _Entries | list[_Entries]]).decode
+_decode_columns = msgspec.json.Decoder(dict[str, list[str | int | float | bool | None | _Entries]]).decode
 
 
 class V1:
