@@ -104,8 +104,8 @@ def test_verify_names_a_corrupt_blob_and_its_file(fairlead, tmp_path):
         (("--data", "nothing.csv"), 3, "nothing.csv"),
         (("--metric", "auc=nan"), 2, "not a finite number"),
         (("--metric", "auc"), 2, "is not NAME=VALUE"),
-        (("--name", "../etc"), 2, "is not a model's name"),
-        (("--alias", "a b"), 2, "is not a alias's name"),
+        (("--name", "../etc"), 2, "cannot be the name of a model"),
+        (("--alias", "a b"), 2, "cannot be the name of an alias"),
         (("--plot", "table.csv"), 2, "no PNG or SVG file"),
     ],
 )
