@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING
 import msgspec
 from loguru import logger
 
+from fairlead import __version__
 from fairlead.bundle.reader import Bundle
 from fairlead.eventlog.writer import EventLog
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
-from fairlead.serving import errorbody
+from fairlead.serving import errorbody, invocations
 from fairlead.serving.asgi import ASGIApp, Bridge
 from fairlead.serving.doors import Door, Doors
 from fairlead.serving.follower import LOOK_SECONDS, Follower
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.health import Health
+from fairlead.serving.invocations import Invocations
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.loader import Loader
 from fairlead.serving.openinference import OpenInference
@@ -131,7 +133,7 @@ class _Process:
         self._bridge = Bridge(self._make_pages)
         self._lane = Lane(settings.limits)
         self._rest = Rest(self._gateway)
-        self._lane.error_shapes |= {b"v1": errorbody.told, b"v2": errorbody.told}
+        self._lane.error_shapes |= {b"v1": errorbody.told, b"v2": errorbody.told, b"invocations": invocations.told}
         self._lane.fallback = Doors(self._doors(), self._bridge.handle).handle
         loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
         self._follower = Follower(settings.table, loader, self._gateway)
@@ -200,6 +202,7 @@ class _Process:
             Repository(self._gateway, tensors),
             OpenInference(self._gateway, tensors, max_body=max_body),
             V1(self._gateway, tensors, max_body=max_body),
+            Invocations(self._gateway, max_body=max_body, version=__version__),
         ]
 
     def _make_pages(self) -> ASGIApp:
