@@ -175,3 +175,17 @@ def test_a_second_service_in_the_same_home_is_refused(service):
     done = cli(service.home, "serve", "--port", "0", check=False)
     assert done.returncode == 4
     assert "running" in done.stderr
+
+
+def test_a_client_that_half_closes_after_its_request_is_answered_and_let_go(service, april_bodies):
+    import socket
+
+    body = april_bodies[0]
+    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        head = f"POST /predict/flights HTTP/1.1\r\nhost: 127.0.0.1:{service.port}\r\ncontent-type: application/json\r\n"
+        connection.sendall(head.encode() + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while part := connection.recv(65536):  # ends because the service closes, long before its idle timeout
+            received += part
+    assert received.startswith(b"HTTP/1.1 200 OK")

@@ -254,8 +254,11 @@ class Connection(asyncio.Protocol):
             self.writable.set()
 
     def eof_received(self) -> bool:
-        """Keep the connection half open where an answer is still due."""
-        return self._current is not None and not self._discarding
+        """Keep the connection half open where an answer is still due, and close it after the last one."""
+        if self._current is None or self._discarding:
+            return False
+        (self._waiting[-1] if self._waiting else self._current).keep_alive = False
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; it calls `on_…`."""
