@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -23,7 +23,7 @@ __all__ = ["FILE", "Config", "Paths", "load_config", "reference_page"]
 FILE = "fairlead.toml"
 
 # Read where they are needed, because they must work before, or without, a configuration.
-_NOT_SETTINGS = frozenset({"FAIRLEAD_DEBUG"})
+_NOT_SETTINGS = frozenset({"FAIRLEAD_DEBUG", "FAIRLEAD_TOKEN"})
 
 _DAY = 86_400.0
 
@@ -37,6 +37,8 @@ class Paths(msgspec.Struct, frozen=True):
         blobs: The folder of blobs, where they are not elsewhere.
         bundles: Bundles by digest, unpacked for serving; may be deleted.
         table: The last routing table that was served, for a start without the database.
+        tokens: The tokens that hold, hashed, for the same.
+        rates: Where the gateways count the requests of each token.
         events: The event log's segments.
         run: Sockets and locks of running processes.
     """
@@ -46,6 +48,8 @@ class Paths(msgspec.Struct, frozen=True):
     blobs: Path
     bundles: Path
     table: Path
+    tokens: Path
+    rates: Path
     events: Path
     run: Path
 
@@ -69,6 +73,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             extra={"default": "none: gRPC is off"},
         ),
     ] = None
+    allowed_hosts: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="What the service may be called in a request's `Host` beside its address, separated by commas: "
+            "`models.example.org,models.example.org:8443`.",
+        ),
+    ] = ""
+    console_port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="The port of the operator's API, on 127.0.0.1; 0 opens none."),
+    ] = 8081
     workers: Annotated[
         int,
         Meta(
@@ -110,6 +126,37 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(gt=0, le=_DAY, description="How long one request may take to be answered, in seconds; then it gets 503."),
     ] = 10.0
+    max_connections: Annotated[
+        int,
+        Meta(ge=1, le=10**6, description="The most connections of one gateway process; further ones get 503."),
+    ] = 10_000
+    max_buffered: Annotated[
+        int,
+        Meta(
+            ge=2**20,
+            le=2**40,
+            description="How much all large bodies together may hold in one gateway process, in bytes; others get 503.",
+        ),
+    ] = 256 * 2**20
+    max_in_flight: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10**8,
+            description="How many rows one gateway process answers at a time; requests beyond get 503 at once.",
+        ),
+    ] = 20_000
+    access_log: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Where one JSON line a request is written: a file (a relative one lies in `home`), `-` for stdout, or `off`.",
+        ),
+    ] = "off"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Meta(description="How the service's processes tell what they do: `text` for people, `json` for programs."),
+    ] = "text"
     drain: Annotated[
         float,
         Meta(ge=0, le=_DAY, description="How long requests in flight may finish when the service stops, in seconds."),
@@ -138,9 +185,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             blobs=home / "blobs",
             bundles=cache / "bundles",
             table=cache / "table.json",
+            tokens=cache / "tokens.json",
+            rates=home / "run" / "rates",
             events=home / "events",
             run=home / "run",
         )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """`allowed_hosts`, one by one."""
+        return tuple(host for one in self.allowed_hosts.split(",") if (host := one.strip()))
 
     @property
     def database_url(self) -> str:

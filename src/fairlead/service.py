@@ -21,8 +21,10 @@ import msgspec
 
 from fairlead.config import Config
 from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
+from fairlead.logs import set_up_logs
 from fairlead.routing.table import SLOTS
 from fairlead.serving.lane import Limits
+from fairlead.serving.observation import OFF, STDOUT
 from fairlead.serving.process import Settings, encode_settings
 from fairlead.serving.status import GatewayStatus, read_statuses
 from fairlead.serving.supervisor import Supervisor, road_of
@@ -59,6 +61,7 @@ def serve(
     """
     _check_host(config.host, allow_anonymous=allow_anonymous)
     _check_grpc(config)
+    set_up_logs(config.log_format, "supervisor")
     paths = config.paths
     supervisor = Supervisor(
         run=paths.run,
@@ -91,6 +94,7 @@ def control(config: Config) -> None:
     from fairlead.app import open_stores
     from fairlead.serving.delivery import Delivery
 
+    set_up_logs(config.log_format, "control")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -231,7 +235,12 @@ def gateway_settings(config: Config, name: str, port: int) -> Settings:
             body_timeout=config.body_timeout,
             idle_timeout=config.idle_timeout,
             write_timeout=config.write_timeout,
+            max_connections=config.max_connections,
+            max_buffered=config.max_buffered,
         ),
+        access_log=config.access_log if config.access_log in {OFF, STDOUT} else str(paths.home / config.access_log),
+        log_format=config.log_format,
+        max_in_flight=config.max_in_flight,
         grpc_port=config.grpc_port,
     )
 

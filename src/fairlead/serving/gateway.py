@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import count
@@ -21,7 +22,7 @@ from loguru import logger
 
 from fairlead.answer import Answer
 from fairlead.bundle.manifest import Road, Samples
-from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, Overloaded, PredictionFailed
+from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, Overloaded, PredictionFailed, QueueFull
 from fairlead.eventlog.writer import EventLog
 from fairlead.events import Columns, Prediction
 from fairlead.predictor.outcome import Outcome
@@ -38,6 +39,8 @@ _MAX_BATCH = 128
 _INLINE_SECONDS = 0.001
 """A run that takes longer than this leaves the event loop to a thread."""
 
+
+_NEVER = float("inf")
 
 Done = Callable[[list[Answer] | FairleadError], None]
 """Told once: the answers, in order, or why there are none."""
@@ -102,16 +105,21 @@ class Gateway:
     Args:
         log: Where answers are recorded; `None` records nothing.
         deadline: How long a request may take, in seconds.
+        max_in_flight: How many rows may be answered at a time; a single request may always have more.
     """
 
-    def __init__(self, log: EventLog | None, *, deadline: float = 10.0) -> None:
+    def __init__(self, log: EventLog | None, *, deadline: float = 10.0, max_in_flight: int = 20_000) -> None:
         self.endpoints: Mapping[str, LiveEndpoint] = {}
         self.revision = -1
         self.answered = 0
         self.failed = 0
+        self.in_flight = 0
+        """Rows that are being answered."""
         self.observe: Observe | None = None
         self._log = log
         self._deadline = deadline
+        self._max_in_flight = max_in_flight
+        self._expiring: dict[int, float] = {}  # when the callers of pending members stop waiting, by identity
         self._pending: list[_Member] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._prefix = f"{time.time_ns() // 1_000_000:x}{os.urandom(5).hex()}"
@@ -141,7 +149,7 @@ class Gateway:
         hint = "GET / lists the endpoints." if self.endpoints else "`fairlead deploy MODEL:VERSION` makes one."
         return NotFound(f"There is no endpoint {name[:64]!r}.", hint=hint)
 
-    async def predict(
+    async def predict(  # noqa: PLR0913 - as `submit`
         self,
         endpoint: str,
         rows: Sequence[Row],
@@ -149,6 +157,7 @@ class Gateway:
         key: str | None = None,
         live: LiveEndpoint | None = None,
         received: float | None = None,
+        expires: float = _NEVER,
     ) -> list[Answer]:
         """Answer rows, in order.
 
@@ -158,6 +167,7 @@ class Gateway:
             key: What the caller is assigned by.
             live: The very endpoint whose reader made the rows, where it may have been swapped meanwhile.
             received: When the request was whole, by `time.perf_counter`; now where it is `None`.
+            expires: When the caller stops waiting, by the same clock.
 
         Raises:
             NotFound: There is no such endpoint.
@@ -175,11 +185,17 @@ class Gateway:
                 future.set_result(found)
 
         start = time.perf_counter() if received is None else received
-        self.submit(live or self.endpoint(endpoint), rows, done, start, key)
+        self.submit(live or self.endpoint(endpoint), rows, done, start, key, expires)
         return await future
 
-    def submit(
-        self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, key: str | None = None
+    def submit(  # noqa: PLR0913, PLR0917 - a request's facts; the hot path passes them by position
+        self,
+        live: LiveEndpoint,
+        rows: Sequence[Row],
+        done: Done,
+        received: float,
+        key: str | None = None,
+        expires: float = _NEVER,
     ) -> None:
         """Answer rows, and tell `done`.
 
@@ -189,14 +205,22 @@ class Gateway:
             done: Is called once, from the event loop.
             received: When the request was whole, by `time.perf_counter`.
             key: What the caller is assigned by.
+            expires: When the caller stops waiting, by the same clock.
         """
         member = (live, rows, received, key, done)
+        busy = self.in_flight
+        self.in_flight = busy + len(rows)
+        if busy and self.in_flight > self._max_in_flight:
+            self._fail(member, _too_many_rows(busy))
+            return
         if len(rows) <= live.inline_rows:
             if not self._pending:
                 asyncio.get_running_loop().call_soon(self._flush)
             self._pending.append(member)
+            if expires != _NEVER:
+                self._expiring[id(member)] = expires
         else:
-            self.start(self._answer_elsewhere(member))
+            self.start(self._answer_elsewhere(member, expires))
 
     def refuse(self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None = None) -> None:
         """Record a request that was refused before it reached the model."""
@@ -218,6 +242,8 @@ class Gateway:
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, []
+        if self._expiring and not (pending := self._unexpired(pending)):
+            return
         first = pending[0][0]
         if len(pending) <= _MAX_BATCH and all(member[0] is first for member in pending):
             self._answer(first, pending)
@@ -228,6 +254,17 @@ class Gateway:
         for group in groups.values():
             for start in range(0, len(group), _MAX_BATCH):
                 self._answer(group[0][0], group[start : start + _MAX_BATCH])
+
+    def _unexpired(self, pending: list[_Member]) -> list[_Member]:
+        """Those whose callers still wait; the others are told so, and cost the model nothing."""
+        expiring, self._expiring = self._expiring, {}
+        now, kept = time.perf_counter(), []
+        for member in pending:
+            if expiring.get(id(member), _NEVER) > now:
+                kept.append(member)
+            else:
+                self._fail(member, DeadlineExceeded("The time that the caller waits was over before the model ran."))
+        return kept
 
     def _answer(self, live: LiveEndpoint, members: list[_Member]) -> None:
         """Run the model here; if it fails for many members, once for each, so that only the guilty one is told."""
@@ -249,13 +286,14 @@ class Gateway:
             return
         self._finish(live, members, outcomes)
 
-    async def _answer_elsewhere(self, member: _Member) -> None:
+    async def _answer_elsewhere(self, member: _Member, expires: float) -> None:
         live, rows, *_ = member
+        patience = min(self._deadline, expires - time.perf_counter())
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(patience):
                 outcomes = await live.answer(rows)
         except TimeoutError:
-            error = DeadlineExceeded(f"The model did not answer within {self._deadline:g} s.", retry_after=1)
+            error = DeadlineExceeded(f"The model did not answer within {max(0.0, patience):.3g} s.", retry_after=1)
             self._fail(member, error)
         except FairleadError as err:
             self._fail(member, err)
@@ -287,6 +325,7 @@ class Gateway:
                 )
         self._record(live, predictions)
         self.answered += position
+        self.in_flight -= position
         if self.observe is not None:
             for _, rows, received, _, _ in members:
                 self.observe(live, None, len(rows), clock - received)
@@ -301,6 +340,7 @@ class Gateway:
     def _fail(self, member: _Member, error: FairleadError) -> None:
         live, rows, received, key, done = member
         self.failed += len(rows)
+        self.in_flight -= len(rows)
         if self.observe is not None:
             self.observe(live, error, len(rows), time.perf_counter() - received)
         self._record(live, [self._refusal(live, error, received, key, row) for row in rows])
@@ -318,3 +358,9 @@ class Gateway:
     def _record(self, live: LiveEndpoint, predictions: list[Prediction]) -> None:
         if self._log is not None:
             self._log.append(live.columns, predictions)
+
+
+def _too_many_rows(busy: int) -> QueueFull:
+    """What to tell a caller who is one too many; spread over seconds, so that they do not all come back at once."""
+    hint = "Wait for as long as Retry-After says."
+    return QueueFull(f"{busy} rows are being answered already.", hint=hint, retry_after=random.randint(1, 3))  # noqa: S311 - jitter

@@ -24,6 +24,7 @@ from loguru import logger
 from fairlead import __version__
 from fairlead.bundle.reader import Bundle
 from fairlead.eventlog.writer import EventLog
+from fairlead.logs import LogFormat, set_up_logs
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
@@ -36,6 +37,7 @@ from fairlead.serving.health import Health
 from fairlead.serving.invocations import Invocations
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.loader import Loader
+from fairlead.serving.observation import OFF, Observation
 from fairlead.serving.openinference import OpenInference
 from fairlead.serving.repository_door import Repository
 from fairlead.serving.rest import Rest
@@ -71,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True):
         drain: How long requests may take to finish after SIGTERM.
         limits: What a client may do.
         grpc_port: The port of gRPC, shared as well; `None` opens none.
+        access_log: The access log's file, "-" for stdout, or "off".
+        log_format: How this process tells what it does.
+        max_in_flight: How many rows may be answered at a time.
     """
 
     name: str
@@ -87,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True):
     drain: float
     limits: Limits
     grpc_port: int | None = None
+    access_log: str = OFF
+    log_format: LogFormat = "text"
+    max_in_flight: int = 20_000
 
 
 def encode_settings(settings: Settings) -> str:
@@ -102,6 +110,7 @@ def decode_settings(text: str) -> Settings:
 def main() -> None:
     """Run as a process; the settings are the one argument, as JSON."""
     settings = decode_settings(sys.argv[1])
+    set_up_logs(settings.log_format, settings.name)
     # A hot path makes few cycles; looking for them less often is worth 5 % of its time.
     gc.set_threshold(50_000, 20, 20)
     import uvloop  # only here: the supervisor reads `Settings` from this module and runs no loop
@@ -129,9 +138,12 @@ class _Process:
         self._loop = asyncio.get_running_loop()
         writer = f"{settings.name}-{os.getpid()}"
         self._log = EventLog(settings.events, writer, segment_bytes=settings.segment_bytes) if settings.events else None
-        self._gateway = Gateway(self._log, deadline=settings.request_deadline)
+        self._gateway = Gateway(self._log, deadline=settings.request_deadline, max_in_flight=settings.max_in_flight)
         self._bridge = Bridge(self._make_pages)
         self._lane = Lane(settings.limits)
+        self._observation = Observation(
+            settings.name, settings.run, self._lane, self._gateway, log=self._log, access_log=settings.access_log
+        )
         self._rest = Rest(self._gateway)
         self._lane.error_shapes |= {b"v1": errorbody.told, b"v2": errorbody.told, b"invocations": invocations.told}
         self._lane.fallback = Doors(self._doors(), self._bridge.handle).handle
@@ -161,7 +173,13 @@ class _Process:
         listener = _listen(self._settings.host, self._settings.port)
         self._server = await self._loop.create_server(self._lane.connection, sock=listener, backlog=_BACKLOG)
         await self._open_grpc()
-        for work in (self._lane.sweep(), self._follower.follow(), self._report(), self._sync()):
+        for work in (
+            self._lane.sweep(),
+            self._follower.follow(),
+            self._report(),
+            self._sync(),
+            *self._observation.work(),
+        ):
             self._tasks.append(asyncio.create_task(_forever(work)))
         # The pages' imports cost a quarter of a second: pay it now, between predictions, and not at the first page.
         self._loop.call_later(1.0, self._bridge.warm_up)
@@ -177,6 +195,7 @@ class _Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._observation.close()
         if self._log is not None:
             await asyncio.to_thread(self._log.close)
         remove_status(self._settings.run, self._settings.name)
@@ -198,6 +217,7 @@ class _Process:
         tensors = TensorEndpoints(self._gateway)
         return [
             Health(self._gateway),
+            self._observation.door,
             self._rest,
             Repository(self._gateway, tensors),
             OpenInference(self._gateway, tensors, max_body=max_body),

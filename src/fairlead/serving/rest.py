@@ -51,6 +51,7 @@ class Rest:
         submit, from_json = self._gateway.submit, live.reader.from_json
 
         def predict(connection: Connection, request: Request) -> None:
+            request.live = live
             if len(request.body) > _LARGE:
                 self._gateway.start(self._predict_large(live, connection, request))
                 return
@@ -71,7 +72,7 @@ class Rest:
                 else:
                     connection.respond(request, 200, _encode(found[0] if single else found))
 
-            submit(live, rows, done, request.received)
+            submit(live, rows, done, request.received, None, request.expires)
 
         return predict
 
@@ -85,7 +86,9 @@ class Rest:
             connection.respond_error(request, error)
             return
         try:
-            answers = await self._gateway.predict(live.name, rows, live=live, received=request.received)
+            answers = await self._gateway.predict(
+                live.name, rows, live=live, received=request.received, expires=request.expires
+            )
         except FairleadError as error:
             connection.respond_error(request, error)
         else:
