@@ -75,7 +75,7 @@ class Room:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for process in self._all_processes():
             await process.worker.close()
-        await asyncio.to_thread(self.release)
+        self.release()  # here: when the interpreter ends, no thread can be had any more
 
     def live(self) -> LiveEndpoint:
         """The endpoint, ready to answer.
