@@ -53,7 +53,7 @@ class _Asked(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Asked).decode
 _decode_entries = msgspec.json.Decoder(_Entries).decode
 _decode_lists = msgspec.json.Decoder(list[_Entries]).decode
-_decode_columns = msgspec.json.Decoder(dict[str, list[str | int | float | bool | None | _Entries]]).decode
+_decode_columns = msgspec.json.Decoder(dict[str, list[str | int | float | bool | _Entries | None]]).decode
 
 
 class V1:
@@ -82,9 +82,10 @@ class V1:
 
     def _route(self, connection: Connection, request: Request) -> None:
         found = segments(request.url.partition(b"?")[0])[1:]
-        last, colon, verb = found[-1].rpartition(":") if found else ("", "", "")
-        if colon:
-            found[-1] = last
+        colon, verb = False, ""
+        if found and ":" in found[-1]:
+            colon = True
+            found[-1], _, verb = found[-1].rpartition(":")
         match found:
             case ["models"] if not colon:
                 tell(connection, request, lambda: {"models": sorted(self._gateway.endpoints)})
