@@ -5,6 +5,7 @@ What they share (addresses, what a reply means) are functions; the two classes o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -30,12 +31,15 @@ class Client:
 
     Args:
         url: Where it is, "http://127.0.0.1:8080".
+        token: Shown with every call; the environment's FAIRLEAD_TOKEN where it is `None`.
         timeout: How long one call may take, in seconds.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8080", *, timeout: float = _TIMEOUT) -> None:
+    def __init__(
+        self, url: str = "http://127.0.0.1:8080", *, token: str | None = None, timeout: float = _TIMEOUT
+    ) -> None:
         self._url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=_shown(token))
 
     def predict(self, endpoint: str, row: Mapping[str, Any]) -> Answer:
         """Ask about one row.
@@ -43,6 +47,7 @@ class Client:
         Raises:
             InvalidInput: The row cannot be read; `SchemaMismatch` names the field.
             NotFound: There is no such endpoint.
+            Unauthenticated: The service wants a token; `Forbidden` says that another is needed.
             Overloaded: The service cannot be reached, or has too much to do.
         """
         return msgspec.json.decode(self._post(endpoint, row), type=Answer)
@@ -91,12 +96,15 @@ class AsyncClient:
 
     Args:
         url: Where the service is.
+        token: Shown with every call; the environment's FAIRLEAD_TOKEN where it is `None`.
         timeout: How long one call may take, in seconds.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8080", *, timeout: float = _TIMEOUT) -> None:
+    def __init__(
+        self, url: str = "http://127.0.0.1:8080", *, token: str | None = None, timeout: float = _TIMEOUT
+    ) -> None:
         self._url = url
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=_shown(token))
 
     async def predict(self, endpoint: str, row: Mapping[str, Any]) -> Answer:
         """Ask about one row. Raises as `Client.predict`."""
@@ -132,6 +140,11 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _shown(token: str | None) -> dict[str, str]:
+    token = os.environ.get("FAIRLEAD_TOKEN") if token is None else token
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _path(endpoint: str) -> str:

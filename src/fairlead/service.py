@@ -6,7 +6,6 @@ answer a second after it was started.
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
 import sys
@@ -23,17 +22,35 @@ from fairlead.config import Config
 from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
 from fairlead.logs import set_up_logs
 from fairlead.routing.table import SLOTS
+from fairlead.serving.gate import is_loopback
 from fairlead.serving.lane import Limits
 from fairlead.serving.observation import OFF, STDOUT
 from fairlead.serving.process import Settings, encode_settings
 from fairlead.serving.status import GatewayStatus, read_statuses
 from fairlead.serving.supervisor import Supervisor, road_of
+from fairlead.serving.tokens_file import read_tokens
+from fairlead.tokens import TokenSet
 
 if TYPE_CHECKING:
     from fairlead.app import Stores
+    from fairlead.console.server import ConsoleServer
+    from fairlead.serving.asgi import ASGIApp
+    from fairlead.serving.delivery import TokenSource
+    from fairlead.serving.keyring import Keyring
 
-__all__ = ["control", "deliver_here", "gateway_settings", "serve", "service_status", "url", "wait_for_gateways"]
+__all__ = [
+    "control",
+    "deliver_here",
+    "deliver_tokens_here",
+    "gateway_settings",
+    "operator_url",
+    "serve",
+    "service_status",
+    "url",
+    "wait_for_gateways",
+]
 
+_CONSOLE_HOST = "127.0.0.1"
 _READY_SECONDS = 60.0
 _ALIVE_SECONDS = 3.0
 """A gateway reports once a second; one that did not for this long is not waited for."""
@@ -43,7 +60,6 @@ def serve(
     config: Config,
     *,
     on_ready: Callable[[str], None],
-    allow_anonymous: bool = False,
     until: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run the whole service on this machine until SIGTERM, SIGINT, or `until` says so.
@@ -51,15 +67,14 @@ def serve(
     Args:
         config: The settings.
         on_ready: Told the address once every gateway answers.
-        allow_anonymous: Whether an address that others can reach may be served without tokens.
         until: Asked some twenty times a second.
 
     Raises:
-        Forbidden: The address can be reached by others, and nobody allowed that.
+        Forbidden: The address can be reached by others, and there is no token.
         Conflict: Another service holds the port or the home.
         Overloaded: The gateways did not become ready within a minute.
     """
-    _check_host(config.host, allow_anonymous=allow_anonymous)
+    _check_tokens(config)
     _check_grpc(config)
     set_up_logs(config.log_format, "supervisor")
     paths = config.paths
@@ -99,9 +114,37 @@ def control(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     stores, paths = open_stores(config), config.paths
-    delivery = Delivery(stores.database, stores.blobs, bundles=paths.bundles, table=paths.table, run=paths.run)
-    while not stop.wait(delivery.step()):
-        pass
+    delivery = Delivery(
+        stores.database,
+        stores.blobs,
+        bundles=paths.bundles,
+        table=paths.table,
+        run=paths.run,
+        tokens=paths.tokens,
+        token_source=_token_source(),
+    )
+    with closing(_console(config, stores)) as console:
+        while not stop.wait(delivery.step()):
+            console.look()
+
+
+def _console(config: Config, stores: Stores) -> ConsoleServer:
+    from fairlead.console.server import ConsoleServer, ConsoleSettings
+
+    def make_app(keyring: Keyring) -> ASGIApp:
+        from fairlead.console.api import Operator, build_app
+
+        return build_app(Operator(stores.database, stores.blobs, lambda: service_status(config, stores), keyring))
+
+    settings = ConsoleSettings(
+        host=_CONSOLE_HOST,
+        port=config.console_port,
+        allowed_hosts=config.hosts,
+        tokens=config.paths.tokens,
+        rates=config.paths.rates,
+        limits=_limits(config),
+    )
+    return ConsoleServer(settings, make_app)
 
 
 def deliver_here(config: Config, stores: Stores) -> None:
@@ -115,7 +158,36 @@ def deliver_here(config: Config, stores: Stores) -> None:
     """
     from fairlead.serving.delivery import deliver
 
+    deliver_tokens_here(config, stores)
     deliver(stores.database, stores.blobs, bundles=config.paths.bundles, table=config.paths.table)
+
+
+def deliver_tokens_here(config: Config, stores: Stores) -> TokenSet:
+    """Bring the tokens to this machine at once, as `deliver_here` does with what was deployed.
+
+    Raises:
+        Conflict: The database has lost its tokens.
+        StorageError: The database or the disk refuses.
+    """
+    from fairlead.serving.delivery import deliver_tokens
+
+    return deliver_tokens(stores.database, _token_source(), config.paths.tokens)
+
+
+def operator_url(config: Config) -> str | None:
+    """Where the operator's API is; `None` where it is off, or no token could use it."""
+    from fairlead.console.server import is_usable
+
+    told = read_tokens(config.paths.tokens)
+    usable = config.console_port and told is not None and is_usable(told)
+    return f"{url(_CONSOLE_HOST, config.console_port)}/api" if usable else None
+
+
+def _token_source() -> TokenSource:
+    from fairlead.registry.tokens import token_set, token_stamp
+    from fairlead.serving.delivery import TokenSource
+
+    return TokenSource(token_stamp, token_set)
 
 
 def wait_for_gateways(config: Config, stores: Stores, revision: int, seconds: float) -> int:
@@ -229,19 +301,26 @@ def gateway_settings(config: Config, name: str, port: int) -> Settings:
         request_deadline=config.request_deadline,
         worker_timeout=config.worker_timeout,
         drain=config.drain,
-        limits=Limits(
-            max_body=config.max_body,
-            header_timeout=config.header_timeout,
-            body_timeout=config.body_timeout,
-            idle_timeout=config.idle_timeout,
-            write_timeout=config.write_timeout,
-            max_connections=config.max_connections,
-            max_buffered=config.max_buffered,
-        ),
+        limits=_limits(config),
+        tokens=paths.tokens,
+        rates=paths.rates,
+        allowed_hosts=config.hosts,
         access_log=config.access_log if config.access_log in {OFF, STDOUT} else str(paths.home / config.access_log),
         log_format=config.log_format,
         max_in_flight=config.max_in_flight,
         grpc_port=config.grpc_port,
+    )
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        max_body=config.max_body,
+        header_timeout=config.header_timeout,
+        body_timeout=config.body_timeout,
+        idle_timeout=config.idle_timeout,
+        write_timeout=config.write_timeout,
+        max_connections=config.max_connections,
+        max_buffered=config.max_buffered,
     )
 
 
@@ -270,17 +349,21 @@ def _wait_until_ready(supervisor: Supervisor, gateways: int, until: Callable[[],
         )
 
 
-def _check_host(host: str, *, allow_anonymous: bool) -> None:
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError as err:
-        raise InvalidInput(
-            f"{host!r} is not an IP address.", hint="Use 127.0.0.1, or an address of this machine."
-        ) from err
-    if not loopback and not allow_anonymous:
+def _check_tokens(config: Config) -> None:
+    """Know who may ask before a port opens.
+
+    The tokens' file says it, and a start needs no database; where there is no file yet, the database is asked once.
+    """
+    told = read_tokens(config.paths.tokens)
+    alone = is_loopback(config.host)
+    if told is None or not (alone or told.tokens):
+        from fairlead.app import open_stores
+
+        told = deliver_tokens_here(config, open_stores(config))
+    if not alone and not told.tokens:
         raise Forbidden(
-            f"On {host} everybody who can reach this machine could ask the models: Fairlead has no tokens yet.",
-            hint="Put a proxy that checks callers before 127.0.0.1, or say --allow-anonymous.",
+            f"On {config.host} everybody who can reach this machine could ask the models: there is no token.",
+            hint="`fairlead token create NAME --scope predict` makes one; callers then show it.",
         )
 
 

@@ -44,6 +44,9 @@ VERBS = {
     "deploy": "Let an endpoint answer with a version.",
     "status": "Show what is served, and how it is doing.",
     "predict": "Ask a running service.",
+    "token": "Create, list and revoke the tokens that callers show.",
+    "export": "Make files that others run: systemd, Supervisor, nginx.",
+    "doctor": "Say what is wrong with this machine.",
     "history": "Show what an endpoint has served.",
     "audit": "Show who changed what, and check that no entry was altered.",
 }

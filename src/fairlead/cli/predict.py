@@ -18,9 +18,12 @@ __all__ = ["command"]
 @click.argument("target")
 @click.argument("rows", required=False)
 @click.option("--url", help="Of the service; the configured host and port where it is not given.")
+@click.option("--token", help="Shown to the service; the environment's FAIRLEAD_TOKEN without it.")
 @click.option("--local", is_flag=True, help="Open the version in this process instead of asking a service.")
 @pass_invocation
-def command(invocation: Invocation, target: str, rows: str | None, url: str | None, *, local: bool) -> None:
+def command(  # noqa: PLR0913 - one parameter an option
+    invocation: Invocation, target: str, rows: str | None, url: str | None, token: str | None, *, local: bool
+) -> None:
     """Ask TARGET about ROWS and print the answers as JSON.
 
     TARGET is an endpoint of a running service (flights), or with --local a version (flights:champion). ROWS is one JSON
@@ -34,7 +37,7 @@ def command(invocation: Invocation, target: str, rows: str | None, url: str | No
     from fairlead.service import url as address
 
     config = invocation.config()
-    with Client(url or address(config.host, config.port)) as client:
+    with Client(url or address(config.host, config.port), token=token) as client:
         print_json(client.predict_text(target, text, csv=suffix == ".csv"))
 
 

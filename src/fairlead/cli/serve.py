@@ -15,28 +15,28 @@ __all__ = ["command"]
 @click.option("--port", type=int, help="The port; 0 takes a free one.")
 @click.option("--grpc-port", type=int, help="The port of gRPC; off without it.")
 @click.option("--workers", type=int, help="How many gateway processes share the port.")
-@click.option(
-    "--allow-anonymous", is_flag=True, help="Serve an address that others can reach, though there are no tokens."
-)
+@click.option("--console-port", type=int, help="The port of the operator's API, on 127.0.0.1; 0 opens none.")
 @pass_invocation
 def command(  # noqa: PLR0913 - one for each option
     invocation: Invocation,
+    *,
     host: str | None,
     port: int | None,
     grpc_port: int | None,
     workers: int | None,
-    *,
-    allow_anonymous: bool,
+    console_port: int | None,
 ) -> None:
     """Serve everything on this machine until Ctrl-C."""
-    from fairlead.service import serve
+    from fairlead.service import operator_url, serve
 
-    config = invocation.config(host=host, port=port, grpc_port=grpc_port, workers=workers)
+    config = invocation.config(host=host, port=port, grpc_port=grpc_port, workers=workers, console_port=console_port)
 
     def ready(address: str) -> None:
         print_line(f"Serving on {address}")
         say(f"  pages and documentation: {address}/ and {address}/docs; Ctrl-C stops.")
         if config.grpc_port is not None:
             say(f"  gRPC: {config.host}:{config.grpc_port}")
+        if operator := operator_url(config):
+            say(f"  operator's API: {operator}")
 
-    serve(config, on_ready=ready, allow_anonymous=allow_anonymous)
+    serve(config, on_ready=ready)

@@ -1,4 +1,4 @@
-"""Delivery: brings the routing table and the bundles it names from the stores to this machine's disk.
+"""Delivery: brings the routing table, the bundles it names, and the tokens from the stores to this machine's disk.
 
 It is the only part of the request half that talks to a database, and it runs in a process of its own, so a database that
 hangs delays a change and never a prediction. The bundles come first and the table last: a table on the disk names nothing
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+import sqlalchemy as sa
 from loguru import logger
 
 from fairlead.bundle.store import fetch_bundle
-from fairlead.errors import Conflict, FairleadError
+from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.routing.cache import read_cached, write_cached
 from fairlead.routing.store import (
     GatewayReport,
@@ -26,10 +29,12 @@ from fairlead.routing.store import (
 )
 from fairlead.routing.table import RoutingTable
 from fairlead.serving.status import GatewayStatus, read_statuses
+from fairlead.serving.tokens_file import read_tokens, write_tokens
 from fairlead.storage.blobs import Blobs
 from fairlead.storage.database import Database
+from fairlead.tokens import TokenSet
 
-__all__ = ["Delivery", "deliver"]
+__all__ = ["Delivery", "TokenSource", "deliver", "deliver_tokens"]
 
 _LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
@@ -70,6 +75,54 @@ def deliver(database: Database, blobs: Blobs, *, bundles: Path, table: Path) -> 
     return wanted
 
 
+class TokenSource(msgspec.Struct, frozen=True):
+    """How the registry is asked for its tokens; it belongs to the other half, so it is given and not imported.
+
+    Attributes:
+        stamp: Changes whenever the tokens do; cheap.
+        read: All that hold.
+    """
+
+    stamp: Callable[[sa.Connection], tuple[int, int]]
+    read: Callable[[sa.Connection], TokenSet]
+
+
+def deliver_tokens(database: Database, source: TokenSource, tokens: Path) -> TokenSet:
+    """Bring the tokens here, hashed, if they are not here already.
+
+    Args:
+        database: Holds them.
+        source: Reads them.
+        tokens: The tokens' file.
+
+    Returns:
+        The tokens that lie here now.
+
+    Raises:
+        Conflict: The database has lost its tokens; those that are here go on to count.
+        StorageError: The database or the disk refuses.
+    """
+    with database.read() as connection:
+        wanted = source.read(connection)
+    here = _tokens_here(tokens)
+    if here == wanted:
+        return wanted
+    if here is not None and here.issued and not wanted.issued:
+        raise Conflict(
+            "The database knows of no token, but some are in use here; they go on to count.",
+            hint="Bring the database back, or create a token again.",
+        )
+    write_tokens(tokens, wanted)
+    return wanted
+
+
+def _tokens_here(path: Path) -> TokenSet | None:
+    try:
+        return read_tokens(path)
+    except StorageError:
+        return None  # it is replaced
+
+
 class Delivery:
     """Delivers again and again, and carries back what the gateways report.
 
@@ -79,15 +132,30 @@ class Delivery:
         bundles: The folder of unpacked bundles.
         table: The table's file.
         run: The folder of the gateways' statuses.
+        tokens: The tokens' file.
+        token_source: How the registry is asked for them.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, *, bundles: Path, table: Path, run: Path) -> None:
+    def __init__(  # noqa: PLR0913 - from where, to where
+        self,
+        database: Database,
+        blobs: Blobs,
+        *,
+        bundles: Path,
+        table: Path,
+        run: Path,
+        tokens: Path,
+        token_source: TokenSource,
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._bundles = bundles
         self._table = table
         self._run = run
         self._host = socket.gethostname()
+        self._tokens = tokens
+        self._token_source = token_source
+        self._token_stamp: tuple[int, int] | None = None
         self._delivered = -1
         self._told: dict[str, tuple[object, ...]] = {}
         self._report_at = 0.0
@@ -104,7 +172,10 @@ class Delivery:
 
     def _look(self) -> None:
         with self._database.read() as connection:
-            revision = read_revision(connection)
+            revision, stamp = read_revision(connection), self._token_source.stamp(connection)
+        if stamp != self._token_stamp:  # first, since a bundle that is corrupt must not keep a revoked token alive
+            deliver_tokens(self._database, self._token_source, self._tokens)
+            self._token_stamp = stamp
         if revision == self._delivered:
             return
         self._delivered = deliver(self._database, self._blobs, bundles=self._bundles, table=self._table).revision

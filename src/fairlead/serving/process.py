@@ -32,9 +32,11 @@ from fairlead.serving import errorbody, invocations
 from fairlead.serving.asgi import ASGIApp, Bridge
 from fairlead.serving.doors import Door, Doors
 from fairlead.serving.follower import LOOK_SECONDS, Follower
+from fairlead.serving.gate import Gate, Hosts, is_loopback, public_need
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.health import Health
 from fairlead.serving.invocations import Invocations
+from fairlead.serving.keyring import OPEN_SCOPES, Keyring
 from fairlead.serving.lane import Lane, Limits
 from fairlead.serving.loader import Loader
 from fairlead.serving.observation import OFF, Observation
@@ -72,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True):
         worker_timeout: How long a worker may take to become ready or to answer.
         drain: How long requests may take to finish after SIGTERM.
         limits: What a client may do.
+        tokens: The tokens' file.
+        rates: The file in which all gateways of this machine count the requests of each token.
+        allowed_hosts: What the service may be called in a request beside its address.
         grpc_port: The port of gRPC, shared as well; `None` opens none.
         access_log: The access log's file, "-" for stdout, or "off".
         log_format: How this process tells what it does.
@@ -91,6 +96,9 @@ class Settings(msgspec.Struct, frozen=True):
     worker_timeout: float
     drain: float
     limits: Limits
+    tokens: Path
+    rates: Path
+    allowed_hosts: tuple[str, ...] = ()
     grpc_port: int | None = None
     access_log: str = OFF
     log_format: LogFormat = "text"
@@ -144,7 +152,10 @@ class _Process:
         self._observation = Observation(
             settings.name, settings.run, self._lane, self._gateway, log=self._log, access_log=settings.access_log
         )
+        self._keyring = _keyring(settings)
+        self._lane.gate = Gate(self._keyring, Hosts(settings.host, settings.port, settings.allowed_hosts), public_need)
         self._rest = Rest(self._gateway)
+        self._tensors = TensorEndpoints(self._gateway)
         self._lane.error_shapes |= {b"v1": errorbody.told, b"v2": errorbody.told, b"invocations": invocations.told}
         self._lane.fallback = Doors(self._doors(), self._bridge.handle).handle
         loader = Loader(settings.bundles, max_rows=settings.max_rows, connect_worker=self._connect_worker)
@@ -164,6 +175,7 @@ class _Process:
         says so on the port, which a person looks at first.
         """
         self._lane.tick()
+        self._keyring.look()
         self._tell("loading", "")
         end = time.monotonic() + _FIRST_TABLE_SECONDS
         await self._follower.look()
@@ -176,6 +188,7 @@ class _Process:
         for work in (
             self._lane.sweep(),
             self._follower.follow(),
+            self._watch_tokens(),
             self._report(),
             self._sync(),
             *self._observation.work(),
@@ -204,7 +217,7 @@ class _Process:
         if self._settings.grpc_port is not None:
             from fairlead.serving.grpc.server import GrpcServer  # an extra, and a tenth of a second
 
-            self._grpc = GrpcServer(self._gateway, self._settings.limits)
+            self._grpc = GrpcServer(self._gateway, self._tensors, self._settings.limits)
             await self._grpc.start(self._settings.host, self._settings.grpc_port)
 
     async def _close_grpc(self) -> None:
@@ -214,7 +227,7 @@ class _Process:
     def _doors(self) -> list[Door]:
         """Who is asked for what has no fast route, in this order."""
         max_body = self._settings.limits.max_body
-        tensors = TensorEndpoints(self._gateway)
+        tensors = self._tensors
         return [
             Health(self._gateway),
             self._observation.door,
@@ -249,6 +262,11 @@ class _Process:
         )
         write_status(self._settings.run, status)
 
+    async def _watch_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._keyring.look()
+
     async def _report(self) -> None:
         while True:
             self._tell(self._state, self._detail)
@@ -269,6 +287,12 @@ class _Process:
         outcomes = future.result()
         self._workers[bundle.digest] = worker
         return worker, outcomes
+
+
+def _keyring(settings: Settings) -> Keyring:
+    """Open for asking where nobody else can reach us and no token was ever created; closed otherwise."""
+    anybody = OPEN_SCOPES if is_loopback(settings.host) else frozenset()
+    return Keyring(settings.tokens, settings.rates, open_scopes=anybody)
 
 
 async def _forever(work: Coroutine[None, None, None]) -> None:

@@ -32,6 +32,7 @@ EXPECTED = {
     "PredictionFailed": 1,
     "Overloaded": 6,
     "QueueFull": 6,
+    "RateLimited": 6,
     "DeadlineExceeded": 6,
     "StorageError": 6,
     "PluginError": 1,
