@@ -30,7 +30,7 @@ from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.serving.status import read_statuses
 
-__all__ = ["Child", "Supervisor", "bare_environment", "road_of", "wanted_workers"]
+__all__ = ["Child", "Left", "Supervisor", "bare_environment", "left_processes", "road_of", "wanted_workers"]
 
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -60,7 +60,7 @@ class Child(msgspec.Struct):
     start_at: float = 0.0
 
 
-class _Left(msgspec.Struct, frozen=True):
+class Left(msgspec.Struct, frozen=True):
     """A process of a former supervisor: its id with its start time, because ids are used again."""
 
     role: str
@@ -96,7 +96,7 @@ class Supervisor:
         """Whether `stop` was called."""
         self._fingerprint: tuple[int, int, int] | None = None
         self._lock = _take_lock(run)
-        self._left = _read_left(run)
+        self._left = left_processes(run)
         self.took_over = any(left.role.startswith("gateway") for left in self._left)
         """Whether gateways of a former supervisor are still serving."""
         self._left_until = time.monotonic() + _ADOPT_SECONDS
@@ -191,7 +191,7 @@ class Supervisor:
         for role in unneeded:
             child = self._children.pop(role)
             if child.process is not None:
-                self._left.append(_Left(role, child.process.pid, _start_time(child.process.pid)))
+                self._left.append(Left(role, child.process.pid, _start_time(child.process.pid)))
                 self._left_until = time.monotonic() + _ADOPT_SECONDS
         self._remember()
 
@@ -209,7 +209,7 @@ class Supervisor:
     def _remember(self) -> None:
         """Write down what runs, so that the next supervisor knows it after a `kill -9` of this one."""
         running = [
-            _Left(child.role, child.process.pid, _start_time(child.process.pid))
+            Left(child.role, child.process.pid, _start_time(child.process.pid))
             for child in self._children.values()
             if child.process is not None
         ]
@@ -259,10 +259,10 @@ def _take_lock(run: Path) -> IO[bytes]:
     return lock
 
 
-def _read_left(run: Path) -> list[_Left]:
+def left_processes(run: Path) -> list[Left]:
     """What a former supervisor left running."""
     try:
-        found = msgspec.json.decode((run / "processes.json").read_bytes(), type=list[_Left])
+        found = msgspec.json.decode((run / "processes.json").read_bytes(), type=list[Left])
     except (OSError, msgspec.DecodeError):
         return []
     return [left for left in found if left.start_time and _start_time(left.pid) == left.start_time]
@@ -277,7 +277,7 @@ def _start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-def _signal_left(left: _Left, number: signal.Signals) -> bool:
+def _signal_left(left: Left, number: signal.Signals) -> bool:
     if _start_time(left.pid) != left.start_time:
         return False
     with contextlib.suppress(ProcessLookupError):

@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fairlead.errors import InvalidInput, StorageError
 
-__all__ = ["SCHEMA", "Database", "metadata", "migrate", "open_database"]
+__all__ = ["SCHEMA", "Database", "found_schema", "metadata", "migrate", "open_database"]
 
 SCHEMA = "0002"
 """The newest migration. It stands here so that a start with a current database need not import Alembic."""
@@ -126,6 +126,27 @@ def open_database(url: str, *, create: bool = True) -> Database:
     if found != SCHEMA:
         migrate(database)
     return database
+
+
+def found_schema(url: str) -> str | None:
+    """The schema of a database as it stands; nothing is created and nothing is migrated.
+
+    Args:
+        url: As for `open_database`.
+
+    Returns:
+        The newest migration it has seen; `None` where there is no database yet, or an empty one.
+
+    Raises:
+        InvalidInput: The URL is none, or its driver is not installed.
+        StorageError: The database cannot be read.
+    """
+    database = _connect(url)
+    file = _sqlite_file(database.engine.url)
+    try:
+        return _schema_of(database) if file is None or file.exists() else None
+    finally:
+        database.close()
 
 
 def migrate(database: Database) -> None:
