@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from importlib.metadata import version
 from typing import Any, Final, Literal, NamedTuple
 
 from loguru import logger
 
+from fairlead import __version__
 from fairlead.answer import Answer
-from fairlead.errors import DeadlineExceeded, FairleadError, Forbidden, InvalidInput, NotFound, Overloaded
+from fairlead.errors import FairleadError, Forbidden, InvalidInput, NotFound, Overloaded
 from fairlead.schema import Row
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.contents import read_inputs, write_outputs
 from fairlead.serving.grpc.messages import message, reader_of
+from fairlead.serving.grpc.one_row import OneRow
 from fairlead.serving.grpc.status import told
 from fairlead.serving.problems import unexpected
-from fairlead.serving.tensors import TensorReader, TensorSpec, TensorWriter
+from fairlead.serving.tensor_endpoint import TensorEndpoint, TensorEndpoints
+from fairlead.serving.tensors import TensorSpec, raw_of
 
 __all__ = ["Inference", "Sized", "read_sized"]
 
 _EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "statistics", "model_configuration")
+_NEVER: Final = float("inf")
 _LARGE: Final = 64 * 1024
 """A longer request is read, and its reply written, in a thread."""
 
@@ -57,25 +60,16 @@ def read_sized(data: bytes) -> Sized:
 
 
 class _Served:
-    """An endpoint as tensor clients see it, and what was counted of them."""
+    """An endpoint, and what is prepared for the request that comes most often: one row, as bytes, for all outputs."""
 
-    def __init__(self, live: LiveEndpoint) -> None:
-        self.live = live
-        self.version = live.model.rpartition(":")[2]
-        self.reader = TensorReader(live.reader)
-        self.writer = TensorWriter(live.schema)
-        self.last, self.rows = 0, 0
-        self.good, self.good_ns, self.bad, self.bad_ns = 0, 0, 0, 0
+    __slots__ = ("endpoint", "one_row", "template")
 
-    def succeeded(self, rows: int, seconds: float) -> None:
-        self.last = time.time_ns() // 1_000_000
-        self.rows += rows
-        self.good += 1
-        self.good_ns += int(seconds * 1e9)
-
-    def failed(self, seconds: float) -> None:
-        self.bad += 1
-        self.bad_ns += int(seconds * 1e9)
+    def __init__(self, endpoint: TensorEndpoint) -> None:
+        self.endpoint = endpoint
+        self.one_row = OneRow(endpoint.live.schema)
+        self.template = _Infer(model_name=endpoint.live.name, model_version=endpoint.version)
+        for one in endpoint.writer.specs:
+            self.template.outputs.add(name=one.name, datatype=one.datatype, shape=(1, one.shape[1]))
 
 
 class Inference:
@@ -83,11 +77,13 @@ class Inference:
 
     Args:
         gateway: Answers rows.
+        endpoints: The live endpoints as tensor clients see them.
         stopping: Is set when the service stops.
     """
 
-    def __init__(self, gateway: Gateway, stopping: asyncio.Event) -> None:
+    def __init__(self, gateway: Gateway, endpoints: TensorEndpoints, stopping: asyncio.Event) -> None:
         self._gateway = gateway
+        self._endpoints = endpoints
         self._stopping = stopping
         self._served: dict[str, _Served] = {}
 
@@ -104,14 +100,14 @@ class Inference:
     async def model_ready(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """Whether an endpoint answers, with this version where one is named."""
         try:
-            self._find(request.name, request.version)
+            self._endpoints.find(request.name, request.version or None)
         except NotFound:
             return _ModelReady(ready=False)
         return _ModelReady(ready=self._ready)
 
     async def server_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """Name, version, extensions."""
-        return _ServerMetadata(name="fairlead", version=version("fairlead"), extensions=_EXTENSIONS)
+        return _ServerMetadata(name="fairlead", version=__version__, extensions=_EXTENSIONS)
 
     async def model_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """What an endpoint takes and gives.
@@ -119,14 +115,7 @@ class Inference:
         Raises:
             NotFound: There is no such endpoint, or another version answers there.
         """
-        served = self._find(request.name, request.version)
-        return _ModelMetadata(
-            name=served.live.name,
-            versions=[served.version],
-            platform="fairlead",
-            inputs=[one._asdict() for one in served.reader.specs],
-            outputs=[one._asdict() for one in served.writer.specs],
-        )
+        return _ModelMetadata(**self._endpoints.find(request.name, request.version or None).metadata())
 
     async def model_config(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """The same as Triton's configuration has it, for tools that make load from it.
@@ -134,18 +123,7 @@ class Inference:
         Raises:
             NotFound: As `model_metadata`.
         """
-        served = self._find(request.name, request.version)
-        columns = len(served.live.schema.columns)
-        inputs = [_dimensions(one) | {"optional": place >= columns} for place, one in enumerate(served.reader.specs)]
-        config = {
-            "name": served.live.name,
-            "platform": "fairlead",
-            "backend": "fairlead",
-            "max_batch_size": min(served.live.reader.max_rows, 2**31 - 1),
-            "input": inputs,
-            "output": [_dimensions(one) for one in served.writer.specs],
-        }
-        return _Config(config=config)
+        return _Config(config=self._endpoints.find(request.name, request.version or None).config())
 
     # -- infer -----------------------------------------------------------------------------------------------------
 
@@ -159,9 +137,7 @@ class Inference:
             PredictionFailed: The model failed.
         """
         remaining = context.time_remaining()
-        if remaining is not None and remaining <= 0:
-            raise DeadlineExceeded("The call arrived after its deadline.")
-        return await self._infer(sized)
+        return await self._infer(sized, _NEVER if remaining is None else time.perf_counter() + remaining)
 
     async def model_stream_infer(self, requests: AsyncIterator[Sized], context: Any) -> AsyncIterator[Any]:  # noqa: ARG002 - as above
         """Answer each request of a stream in its turn; one that fails is told so, and the stream goes on.
@@ -179,7 +155,7 @@ class Inference:
 
     async def _infer_of_stream(self, sized: Sized) -> Any:
         try:
-            reply = await self._infer(sized)
+            reply = await self._infer(sized, _NEVER)
         except FairleadError as error:
             return _refused(sized, error)
         except Exception:  # noqa: BLE001 - a bug of ours must not end the stream of others' requests
@@ -189,31 +165,41 @@ class Inference:
             reply.parameters["triton_final_response"].bool_param = True
         return _StreamInfer(infer_response=reply)
 
-    async def _infer(self, sized: Sized) -> Any:
+    async def _infer(self, sized: Sized, expires: float) -> Any:
         received = time.perf_counter()
         request, size = sized
         if request is None:
             raise InvalidInput("The message is no ModelInferRequest.")
-        served = self._find(request.model_name, request.model_version)
+        served = self._served_of(request)
+        tally, live = served.endpoint.tally, served.endpoint.live
         large = size > _LARGE
         try:
             specs, rows = await asyncio.to_thread(_read, served, request) if large else _read(served, request)
         except FairleadError as error:
-            served.failed(time.perf_counter() - received)
-            self._gateway.refuse(served.live, error, received)
+            tally.failed(received)
+            self._gateway.refuse(live, error, received)
             raise
         try:
-            answers = await self._gateway.predict(served.live.name, rows, live=served.live, received=received)
+            answers = await self._gateway.predict(live.name, rows, live=live, received=received, expires=expires)
         except BaseException:  # a caller that left counts as well
-            served.failed(time.perf_counter() - received)
+            tally.failed(received)
             raise
-        reply = (
-            await asyncio.to_thread(_reply, served, request, answers, specs)
-            if large
-            else _reply(served, request, answers, specs)
-        )
-        served.succeeded(len(rows), time.perf_counter() - received)
+        told = (served, request, answers, specs)
+        reply = await asyncio.to_thread(_reply, *told) if large else _reply(*told)
+        tally.succeeded(len(rows), received)
         return reply
+
+    def _served_of(self, request: Any) -> _Served:
+        """The endpoint that a `ModelInferRequest` names.
+
+        Raises:
+            NotFound: There is none, or another version answers there.
+        """
+        endpoint = self._endpoints.find(request.model_name, request.model_version or None)
+        served = self._served.get(endpoint.live.name)
+        if served is None or served.endpoint is not endpoint:
+            served = self._served[endpoint.live.name] = _Served(endpoint)
+        return served
 
     # -- statistics and repository ---------------------------------------------------------------------------------
 
@@ -223,13 +209,12 @@ class Inference:
         Raises:
             NotFound: As `model_metadata`.
         """
-        if request.name:
-            return _Statistics(model_stats=[_counted(self._find(request.name, request.version))])
-        return _Statistics(model_stats=[_counted(self._find(name, "")) for name in sorted(self._gateway.endpoints)])
+        asked = [self._endpoints.find(request.name, request.version or None)] if request.name else self._endpoints.all()
+        return _Statistics(model_stats=[one.statistics() for one in asked])
 
     async def repository_index(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """The endpoints; all of them are ready, for one that is not is not live."""
-        found = [self._find(name, "") for name in sorted(self._gateway.endpoints)]
+        found = self._endpoints.all()
         return _Index(models=[{"name": one.live.name, "version": one.version, "state": "READY"} for one in found])
 
     async def repository_change(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
@@ -243,39 +228,30 @@ class Inference:
             hint="The operator does: `fairlead deploy MODEL:VERSION`.",
         )
 
-    # -- all of them -----------------------------------------------------------------------------------------------
-
     @property
     def _ready(self) -> bool:
         return self._gateway.revision >= 0 and not self._stopping.is_set()
 
-    def _find(self, name: str, version: str) -> _Served:
-        """The endpoint of this name.
-
-        Raises:
-            NotFound: There is none, or another version answers there.
-        """
-        live = self._gateway.endpoint(name)
-        served = self._served.get(name)
-        if served is None or served.live is not live:
-            served = self._served[name] = _Served(live)
-        if version and version != served.version:
-            raise NotFound(
-                f"Version {version[:20]!r} of {name!r} does not answer here.",
-                hint=f"The live one is {served.version}; without a version, the live one is asked.",
-            )
-        return served
-
 
 def _read(served: _Served, request: Any) -> tuple[Sequence[TensorSpec], list[Row]]:
     """What is asked for, and the rows."""
-    specs = served.writer.check([one.name for one in request.outputs])
-    return specs, served.reader.read(read_inputs(request))
+    endpoint = served.endpoint
+    specs = endpoint.writer.check([one.name for one in request.outputs]) if request.outputs else endpoint.writer.specs
+    if (row := served.one_row.read(request)) is not None:
+        return specs, [row]
+    return specs, endpoint.reader.read(read_inputs(request))
 
 
 def _reply(served: _Served, request: Any, answers: list[Answer], specs: Sequence[TensorSpec]) -> Any:
-    reply = _Infer(model_name=served.live.name, model_version=served.version, id=request.id)
-    write_outputs(reply, served.writer.write(answers, specs), raw=bool(request.raw_input_contents))
+    writer, raw = served.endpoint.writer, bool(request.raw_input_contents)
+    reply = _Infer()
+    if raw and len(answers) == 1 and specs is writer.specs:
+        reply.CopyFrom(served.template)
+        reply.raw_output_contents.extend(map(raw_of, writer.write(answers, specs)))
+    else:
+        reply.model_name, reply.model_version = served.endpoint.live.name, served.endpoint.version
+        write_outputs(reply, writer.write(answers, specs), raw=raw)
+    reply.id = request.id
     return reply
 
 
@@ -302,22 +278,3 @@ async def _one(coming: AsyncIterator[Sized]) -> Sized | None:
 def _refused(sized: Sized, error: FairleadError) -> Any:
     identity = sized.request.id if sized.request is not None else ""
     return _StreamInfer(error_message=told(error), infer_response=_Infer(id=identity))
-
-
-def _dimensions(spec: TensorSpec) -> dict[str, Any]:
-    """A tensor without its first dimension, which Triton counts as the batch."""
-    datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
-    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": spec.shape[1:]}
-
-
-def _counted(served: _Served) -> dict[str, Any]:
-    success = {"count": served.good, "ns": served.good_ns}
-    fail = {"count": served.bad, "ns": served.bad_ns}
-    return {
-        "name": served.live.name,
-        "version": served.version,
-        "last_inference": served.last,
-        "inference_count": served.rows,
-        "execution_count": served.good,
-        "inference_stats": {"success": success, "fail": fail},
-    }

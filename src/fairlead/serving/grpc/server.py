@@ -16,6 +16,7 @@ from loguru import logger
 
 from fairlead.errors import Conflict, FairleadError, InvalidInput
 from fairlead.serving.gateway import Gateway
+from fairlead.serving.grpc.admission import Admit, authorization_of, need_of
 from fairlead.serving.grpc.health import Health
 from fairlead.serving.grpc.inference import Inference, read_sized
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, POOL, REFLECTION, message, reader_of
@@ -23,11 +24,14 @@ from fairlead.serving.grpc.reflection import Reflection
 from fairlead.serving.grpc.status import code_of, retry_after, told
 from fairlead.serving.lane import Limits
 from fairlead.serving.problems import unexpected
+from fairlead.serving.tensor_endpoint import TensorEndpoints
 
 __all__ = ["GrpcServer"]
 
 _Unary = Callable[[Any, Any], Awaitable[Any]]
 _Stream = Callable[[Any, Any], AsyncIterator[Any]]
+_Check = Callable[[Any, Any], Any]
+"""Lets a request through, or raises what to tell instead."""
 
 _STREAMS_PER_CONNECTION: Final = 1024
 _KEEPALIVE_SECONDS: Final = 60
@@ -42,13 +46,18 @@ class GrpcServer:
 
     Args:
         gateway: Answers rows.
+        endpoints: The live endpoints as tensor clients see them.
         limits: How large a message may be, and how long a connection may be idle.
+        admit: Asked before every call that is not public; without it everybody may.
     """
 
-    def __init__(self, gateway: Gateway, limits: Limits) -> None:
+    def __init__(
+        self, gateway: Gateway, endpoints: TensorEndpoints, limits: Limits, admit: Admit | None = None
+    ) -> None:
+        self._admit = admit
         self._stopping = asyncio.Event()
         self._server = aio.server(options=_options(limits))
-        inference, health = Inference(gateway, self._stopping), Health(gateway, self._stopping)
+        inference, health = Inference(gateway, endpoints, self._stopping), Health(gateway, self._stopping)
         self._add(INFERENCE, _calls(inference))
         self._add(HEALTH, {"Check": health.check, "Watch": health.watch})
         for service in REFLECTION:
@@ -75,8 +84,20 @@ class GrpcServer:
     def _add(self, service: str, calls: dict[str, Any]) -> None:
         """Serve a service out of our own descriptors."""
         methods = POOL.FindServiceByName(service).methods
-        handlers = {one.name: _handler(one, calls[one.name]) for one in methods}
+        handlers = {one.name: self._handler(one, calls[one.name]) for one in methods}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+    def _handler(self, method: Any, call: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        """How one method is read, admitted, answered and written."""
+        name = method.input_type.full_name
+        read = read_sized if name == "inference.ModelInferRequest" else reader_of(message(name))
+        write = message(method.output_type.full_name).SerializeToString
+        check = _checker(method.full_name, self._admit)
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(_stream(call, _each(check)), read, write)
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(_stream(call, check), read, write)
+        return grpc.unary_unary_rpc_method_handler(_unary(call, check), read, write)
 
 
 def _calls(inference: Inference) -> dict[str, Any]:
@@ -97,24 +118,38 @@ def _calls(inference: Inference) -> dict[str, Any]:
     }
 
 
-def _handler(method: Any, call: Any) -> grpc.RpcMethodHandler[Any, Any]:
-    """How one method is read, answered and written."""
-    name = method.input_type.full_name
-    read = read_sized if name == "inference.ModelInferRequest" else reader_of(message(name))
-    write = message(method.output_type.full_name).SerializeToString
-    if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(_stream(call), read, write)
-    if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(call), read, write)
-    return grpc.unary_unary_rpc_method_handler(_unary(call), read, write)
+def _checker(method: str, admit: Admit | None) -> _Check:
+    """What is looked at before a call, or before each message of a stream."""
+    need = need_of(method)
+
+    def check(request: Any, context: Any) -> Any:
+        if request is None:
+            raise InvalidInput("The message is not the one of this call.")
+        if admit is not None and need is not None:
+            error = admit(authorization_of(context), need(request))
+            if error is not None:
+                raise error
+        return request
+
+    return check
 
 
-def _unary(call: _Unary) -> _Unary:
+def _each(check: _Check) -> _Check:
+    """The same for each message of a stream."""
+
+    async def checked(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield check(request, context)
+
+    return checked
+
+
+def _unary(call: _Unary, check: _Check) -> _Unary:
     """The call, with its errors as statuses."""
 
     async def answer(request: Any, context: Any) -> Any:
         try:
-            return await call(_known(request), context)
+            return await call(check(request, context), context)
         except FairleadError as err:
             error = err
         except Exception:  # noqa: BLE001 - what nobody foresaw is told as such, and logged
@@ -125,12 +160,12 @@ def _unary(call: _Unary) -> _Unary:
     return answer
 
 
-def _stream(call: _Stream) -> _Stream:
+def _stream(call: _Stream, check: _Check) -> _Stream:
     """The same for a call that answers with a stream."""
 
     async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
         try:
-            async for reply in call(_known(request), context):
+            async for reply in call(check(request, context), context):
                 yield reply
         except FairleadError as err:
             error = err
@@ -142,17 +177,6 @@ def _stream(call: _Stream) -> _Stream:
         await _abort(context, error)
 
     return answer
-
-
-def _known(request: Any) -> Any:
-    """The request, if its bytes were one.
-
-    Raises:
-        InvalidInput: They were not.
-    """
-    if request is None:
-        raise InvalidInput("The message is not the one of this call.")
-    return request
 
 
 async def _abort(context: Any, error: FairleadError) -> None:
