@@ -96,12 +96,16 @@ def serve(
         for index in range(config.workers):
             settings = gateway_settings(config, f"gateway-{index}", port)
             supervisor.add(settings.name, [sys.executable, "-m", "fairlead.serving.process", encode_settings(settings)])
-        home = str(paths.home)
-        supervisor.add("control", [sys.executable, "-m", "fairlead.cli.main", "--home", home, "control"])
+        supervisor.add("control", _control_command(config))
         _wait_until_ready(supervisor, config.workers, until)
         if not supervisor.stopping:
             on_ready(url(config.host, port))
         supervisor.keep(until)
+
+
+def _control_command(config: Config) -> list[str]:
+    told = ["--home", str(config.paths.home), "control", "--console-port", str(config.console_port)]
+    return [sys.executable, "-m", "fairlead.cli.main", *told]
 
 
 def control(config: Config) -> None:

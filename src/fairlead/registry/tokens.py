@@ -225,7 +225,8 @@ def _row(facts: IssuedToken, number: int, digest: str) -> dict[str, object]:
 
 
 def _values(row: sa.Row[Any]) -> dict[str, Any]:
-    return {**row._mapping, "scopes": row.scopes.split(), "endpoints": row.endpoints.split()}  # noqa: SLF001 - SQLAlchemy's public name
+    named = {str(name): value for name, value in row._mapping.items()}  # noqa: SLF001 - SQLAlchemy's public name
+    return {**named, "scopes": row.scopes.split(), "endpoints": row.endpoints.split()}
 
 
 def _issued(row: sa.Row[Any]) -> IssuedToken:
