@@ -1,0 +1,77 @@
+"""Rows of the V1 protocol, in the forms that TensorFlow Serving's and KServe's pages print."""
+
+import json
+
+import pytest
+
+from fairlead.errors import InvalidInput, SchemaMismatch, TooLarge
+from fairlead.rows import RowReader
+from fairlead.schema import Column, Output, Schema
+from fairlead.serving.v1 import read_rows
+
+SCHEMA = Schema((Column("tag", "string", nullable=True), Column("sensor", "number")), Output("regression"))
+ONE = Schema((Column("x", "number"),), Output("regression"))
+READER = RowReader(SCHEMA, max_rows=3)
+EXPECTED = [("foo", 1.0), (None, 2.5)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": [{"tag": "foo", "sensor": 1}, {"sensor": 2.5, "tag": None}]},
+        {"instances": [["foo", 1], [None, 2.5]]},
+        {"inputs": {"tag": ["foo", None], "sensor": [1, 2.5]}},
+        {"inputs": {"tag": [["foo"], [None]], "sensor": [1, 2.5]}, "signature_name": "serving_default"},
+        {"signature_name": "any", "inputs": [["foo", 1], [None, 2.5]]},
+    ],
+)
+def test_rows_and_columns_say_the_same(body):
+    rows, _ = read_rows(READER, json.dumps(body).encode())
+    assert rows == EXPECTED
+
+
+def test_answers_stand_where_each_server_puts_them():
+    assert read_rows(READER, b'{"instances":[["a",1]]}')[1] == ("predictions",)
+    assert read_rows(READER, b'{"inputs":[["a",1]]}')[1] == ("predictions",)
+    assert read_rows(READER, b'{"inputs":{"tag":["a"],"sensor":[1]}}')[1] == ("predictions", "outputs")
+
+
+def test_a_model_of_one_column_takes_plain_numbers_as_tensorflow_servings_half_plus_two_does():
+    assert read_rows(RowReader(ONE), b'{"instances": [1.0, 2.0, 5.0]}')[0] == [(1.0,), (2.0,), (5.0,)]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("", InvalidInput),
+        ("[]", InvalidInput),
+        ("{}", InvalidInput),
+        ('{"instances":[["a",1]],"inputs":[["a",1]]}', InvalidInput),
+        ('{"instances":[["a",1]],"instances":[["b",1]]}', InvalidInput),
+        ('{"instances":[["a",1]],"instances":[["a",1]]}', InvalidInput),
+        ('{"instances":[]}', InvalidInput),
+        ('{"instances":{}}', InvalidInput),
+        ('{"instances":"x"}', InvalidInput),
+        ('{"instances":[["a",1],{"tag":"a"}]}', InvalidInput),
+        ('{"instances":[["a"]]}', SchemaMismatch),
+        ('{"instances":[["a",1,2]]}', SchemaMismatch),
+        ('{"instances":[["a","1"]]}', SchemaMismatch),
+        ('{"instances":[["a",null]]}', SchemaMismatch),
+        ('{"instances":[["a",NaN]]}', InvalidInput),
+        ('{"instances":[["a",1e999]]}', InvalidInput),
+        ('{"instances":[["a",1' + "0" * 400 + "]]}", InvalidInput),
+        ('{"instances":[{"tag":"a","sensor":1,"sensor":2}]}', SchemaMismatch),
+        ('{"instances":[["a",1],["a",1],["a",1],["a",1]]}', TooLarge),
+        ('{"instances":[{"b64":"AAAA"}]}', SchemaMismatch),
+        ('{"inputs":{}}', InvalidInput),
+        ('{"inputs":{"tag":["a"]}}', SchemaMismatch),
+        ('{"inputs":{"tag":["a"],"sensor":[1,2]}}', InvalidInput),
+        ('{"inputs":{"tag":["a"],"tag":["b"],"sensor":[1]}}', InvalidInput),
+        ('{"inputs":{"tag":[["a","b"]],"sensor":[1]}}', InvalidInput),
+        ('{"inputs":{"tag":["a","a","a","a"],"sensor":[1,1,1,1]}}', TooLarge),
+        ('{"instances":' + "[" * 100_000 + "]" * 100_000 + "}", InvalidInput),
+    ],
+)
+def test_what_does_not_fit_is_refused(body, error):
+    with pytest.raises(error):
+        read_rows(READER, body.encode())
