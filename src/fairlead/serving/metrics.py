@@ -38,7 +38,7 @@ from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.lane import Connection, Handler, Request
 from fairlead.serving.problems import method_not_allowed, status_of
 
-__all__ = ["BOUNDS", "Metrics", "MetricsDoor", "Snapshot", "collect", "keep_snapshot"]
+__all__ = ["BOUNDS", "Metrics", "MetricsDoor", "Snapshot", "collect", "fold_ended", "keep_snapshot", "write_snapshot"]
 
 BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the buckets, in seconds: from a compiled model's answer to the request deadline."""
@@ -185,7 +185,7 @@ class MetricsDoor:
 
     async def _tell(self, connection: Connection, request: Request) -> None:
         openmetrics = b"application/openmetrics-text" in (request.header(b"accept") or b"").lower()
-        mine = _encode(self._metrics.snapshot())
+        mine = _Written(self._metrics.snapshot())
         body = await asyncio.to_thread(_collected, self._run, mine, openmetrics=openmetrics)
         kind = OPENMETRICS if openmetrics else TEXT
         connection.respond(request, 200, body, kind, b"cache-control: no-store\r\n")
@@ -193,17 +193,27 @@ class MetricsDoor:
 
 async def keep_snapshot(metrics: Metrics, run: Path, seconds: float = 1.0) -> None:
     """Fold what ended processes left, then write the counters down again and again; and once more when it is cancelled."""
-    await asyncio.to_thread(_fold, run / _FOLDER)
+    await asyncio.to_thread(fold_ended, run)
     try:
         while True:
-            await asyncio.to_thread(_write, run / _FOLDER, _encode(metrics.snapshot()))
+            await asyncio.to_thread(_Written(metrics.snapshot()).write, run)
             await asyncio.sleep(seconds)
     finally:
-        _write(run / _FOLDER, _encode(metrics.snapshot()))
+        write_snapshot(run, metrics.snapshot())
 
 
-def _collected(run: Path, mine: bytes, *, openmetrics: bool) -> bytes:
-    _write(run / _FOLDER, mine)
+def write_snapshot(run: Path, snapshot: Snapshot) -> None:
+    """Write down what a process has counted, in its own file.
+
+    Args:
+        run: The folder of what runs.
+        snapshot: What it has counted.
+    """
+    _Written(snapshot).write(run)
+
+
+def _collected(run: Path, mine: _Written, *, openmetrics: bool) -> bytes:
+    mine.write(run)
     return render(collect(run), openmetrics=openmetrics)
 
 
@@ -222,23 +232,28 @@ def collect(run: Path) -> list[Family]:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _write(folder: Path, data: bytes) -> None:
-    """Replace a process's file; a full disk leaves the old one, which the next scrape will find too small, not wrong."""
-    told = msgspec.json.decode(data, type=_Name)
-    path = folder / f"{told.process}.{told.pid}.json"
-    fresh = path.with_suffix(f".{time.monotonic_ns():x}.tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh.write_bytes(data)
-        fresh.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
+class _Written:
+    """A snapshot as bytes, made on the event loop, to be written in a thread while the counters go on."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._name = _file_name(snapshot)
+        self._data = _encode(snapshot)
+
+    def write(self, run: Path) -> None:
+        """Replace the process's file; a full disk leaves the old one, which tells less, but nothing wrong."""
+        path = run / _FOLDER / self._name
+        fresh = path.with_suffix(f".{time.monotonic_ns():x}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh.write_bytes(self._data)
+            fresh.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
 
-class _Name(msgspec.Struct):
-    process: str
-    pid: int
+def _file_name(snapshot: Snapshot) -> str:
+    return f"{snapshot.process}.{snapshot.pid}.json"
 
 
 @contextlib.contextmanager
@@ -275,15 +290,20 @@ def _snapshot(path: Path) -> Snapshot | None:
         return None
 
 
-def _fold(folder: Path) -> None:
-    """Add the files of ended processes to `past.json`. Killed between any two steps, it counts nothing twice."""
+def fold_ended(run: Path) -> None:
+    """Add the files of ended processes to `past.json`. Killed between any two steps, it counts nothing twice.
+
+    Args:
+        run: The folder of what runs.
+    """
+    folder = run / _FOLDER
     with _locked(folder, fcntl.LOCK_EX), contextlib.suppress(OSError):
         past, _, ended = _read(folder)
         for name in past.folded:
             (folder / name).unlink(missing_ok=True)
         if ended:
             past = _sum([past, *ended])
-            past.folded = [f"{one.process}.{one.pid}.json" for one in ended]
+            past.folded = [_file_name(one) for one in ended]
             fresh = folder / f"past.{os.getpid()}.tmp"
             fresh.write_bytes(_encode(past))
             fresh.replace(folder / _PAST)
