@@ -15,43 +15,40 @@ import contextlib
 import http.client
 import json
 import os
-import pickle
-import platform
-import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from fairlead.demo.flights import CATEGORIES, COLUMNS, NUMBERS, TARGET, flights, rows
-from fairlead.demo.training import train, training_table
+from fairlead.demo.flights import CATEGORIES, COLUMNS, NUMBERS
+from material import MODEL, ROWS, Material, prepare
+from measuring import (
+    HERE,
+    LOAD_CORE,
+    SERVER_CORE,
+    Sample,
+    free_port,
+    machine,
+    median,
+    pinned,
+    require_tools,
+    spell,
+    stop,
+    wrk,
+)
 
-HERE = Path(__file__).resolve().parent
-SERVER_CORE, LOAD_CORE = 0, 1
 PATH = "/predict/flights"
 FAIRLEAD, TUTORIAL, CAREFUL = "Fairlead", "FastAPI + joblib", "FastAPI + onnxruntime"
 ECHO = "httptools echo (no model)"
 CONNECTIONS = (1, 16, 64)
-
-
-class Material(msgspec.Struct, frozen=True):
-    """What every server is given: files, and rows with the answers scikit-learn gives."""
-
-    folder: Path
-    bodies: list[bytes]
-    labels: list[str]
-    scores: list[dict[str, float]]
-    classes: list[str]
+PACKAGES = ("scikit-learn", "onnxruntime", "skl2onnx", "fastapi", "uvicorn", "flask", "gunicorn", "numpy", "pandas")
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -70,46 +67,7 @@ class Running(msgspec.Struct, frozen=True):
     port: int
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """One spell of load: requests a second, CPU and latencies in microseconds, failed requests."""
-
-    rate: float
-    cpu: float
-    p50: float
-    p99: float
-    failed: int
-
-
-class Load(msgspec.Struct, frozen=True):
-    """What wrk reports; latencies in microseconds."""
-
-    requests: int
-    seconds: float
-    p50: float
-    p99: float
-    failed: int
-
-
-# --- material -------------------------------------------------------------------------------------------------------------
-
-
-def prepare(folder: Path, count: int) -> Material:
-    """Train the model, convert and pack it, and take `count` flights of April with scikit-learn's answers."""
-    table = flights()
-    winter = training_table(table)
-    model = train(winter)
-    (folder / "model.pkl").write_bytes(pickle.dumps(model))
-    (folder / "graph.onnx").write_bytes(_float_graph(model))
-    winter.to_parquet(folder / "winter.parquet", index=False)
-    _fairlead(folder, "pack", "model.pkl", "--name", "flights", "--data", "winter.parquet", "--target", TARGET)
-    _fairlead(folder, "deploy", "flights:1")
-    april = table[table["month"] == 4].sample(count, random_state=0)
-    scores = model.predict_proba(april[list(COLUMNS)])
-    bodies = [json.dumps(row).encode() for row in rows(april)]
-    (folder / "rows.jsonl").write_bytes(b"\n".join(bodies) + b"\n")
-    classes = model.classes_.tolist()
-    labels = model.predict(april[list(COLUMNS)]).tolist()
-    return Material(folder, bodies, labels, [dict(zip(classes, row, strict=True)) for row in scores.tolist()], classes)
+# --- servers ----------------------------------------------------------------------------------------------------------
 
 
 def _float_graph(model: Any) -> bytes:
@@ -123,14 +81,6 @@ def _float_graph(model: Any) -> bytes:
     assert len(inputs) == len(CATEGORIES) + len(NUMBERS)
     graph = to_onnx(model, initial_types=inputs, options={"zipmap": False}, target_opset={"": 21, "ai.onnx.ml": 3})
     return bytes(graph.SerializeToString())
-
-
-def _fairlead(folder: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "fairlead.cli.main", "--home", str(folder / "home"), *arguments]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-
-# --- servers --------------------------------------------------------------------------------------------------------------
 
 
 def servers(folder: Path) -> list[Server]:
@@ -162,9 +112,9 @@ def servers(folder: Path) -> list[Server]:
 @contextlib.contextmanager
 def running(server: Server, material: Material) -> Iterator[Running]:
     """Start `server` on its core, wait until it answers, and stop it in the end."""
-    port = _free_port()
-    command = ["taskset", "--cpu-list", str(SERVER_CORE), *(part.format(port=port) for part in server.command)]
-    known = {"BENCH_MODEL": "model.pkl", "BENCH_GRAPH": "graph.onnx"}
+    port = free_port()
+    command = pinned(SERVER_CORE, [part.format(port=port) for part in server.command])
+    known = {"BENCH_MODEL": MODEL, "BENCH_GRAPH": "graph.onnx"}
     environment = {name: str(material.folder / file) for name, file in known.items()}
     environment |= {"BENCH_CLASSES": "|".join(material.classes), "PYTHONPATH": str(HERE)}
     log = material.folder / f"{server.name}.log"
@@ -176,13 +126,7 @@ def running(server: Server, material: Material) -> Iterator[Running]:
         _await_answer(server, process, port, material.bodies[0], log)
         yield Running(server, process, port)
     finally:
-        _stop(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        stop(process)
 
 
 def _await_answer(server: Server, process: subprocess.Popen[bytes], port: int, body: bytes, log: Path) -> None:
@@ -194,16 +138,6 @@ def _await_answer(server: Server, process: subprocess.Popen[bytes], port: int, b
                 return
         time.sleep(0.1)
     raise SystemExit(f"{server.name} did not come up:\n{log.read_text()}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        # Its session holds nothing but the server's own processes.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(5)
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------------
@@ -249,30 +183,8 @@ def _ask(connection: http.client.HTTPConnection, body: bytes) -> tuple[int, Any]
 
 def measure(target: Running, material: Material, connections: int, seconds: float) -> Sample:
     """One spell of load, with the CPU that the server's processes used for it."""
-    command = ["taskset", "--cpu-list", str(LOAD_CORE), "wrk", "--threads", "1", "--connections", str(connections)]
-    command += ["--duration", f"{seconds:g}s", "--timeout", "10s", "--script", str(HERE / "rotate.lua")]
-    command += [f"http://127.0.0.1:{target.port}{PATH}", "--", str(material.folder / "rows.jsonl")]
-    before = cpu_seconds(target.process.pid)
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    used = cpu_seconds(target.process.pid) - before
-    line = next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{"))
-    load = msgspec.json.decode(line, type=Load)
-    return Sample(load.requests / load.seconds, used / max(load.requests, 1) * 1e6, load.p50, load.p99, load.failed)
-
-
-def cpu_seconds(root: int) -> float:
-    """User and system time of a process and all its descendants, in seconds."""
-    stats = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                # The name stands in parentheses and may hold blanks; what follows it is fields 3 and on of proc(5).
-                stats[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()
-    family = {root}
-    while grown := {pid for pid, fields in stats.items() if int(fields[1]) in family} - family:
-        family |= grown
-    ticks = sum(int(stats[pid][11]) + int(stats[pid][12]) for pid in family if pid in stats)
-    return ticks / os.sysconf("SC_CLK_TCK")
+    url = f"http://127.0.0.1:{target.port}{PATH}"
+    return spell(wrk(url, material.folder / ROWS, connections, seconds), target.process.pid)
 
 
 def in_process(material: Material) -> dict[str, float]:
@@ -314,12 +226,6 @@ def _cpu_each(function: Any, items: list[Any], spells: int = 7) -> float:
 # --- the report -----------------------------------------------------------------------------------------------------------
 
 
-def median(samples: list[Sample]) -> Sample:
-    """The median of each figure, and the sum of the failures."""
-    middle = [statistics.median(getattr(one, name) for one in samples) for name in ("rate", "cpu", "p50", "p99")]
-    return Sample(*middle, failed=sum(one.failed for one in samples))
-
-
 def report(found: dict[tuple[str, int], Sample], checks: dict[str, str], floors: dict[str, float]) -> str:
     """The table, the ratios and the answers' check, as Markdown."""
     lines = [
@@ -349,27 +255,6 @@ def report(found: dict[tuple[str, int], Sample], checks: dict[str, str], floors:
     return "\n".join(lines)
 
 
-def machine() -> str:
-    """What the figures were taken on, in one line."""
-    model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    packages = ("scikit-learn", "onnxruntime", "skl2onnx", "fastapi", "uvicorn", "flask", "gunicorn", "numpy", "pandas")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{model.partition(':')[2].strip()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
-
-
-def require_tools() -> None:
-    """Say what is missing before anything is trained.
-
-    Raises:
-        SystemExit: A program or a core is missing.
-    """
-    missing = [name for name in ("wrk", "taskset") if shutil.which(name) is None]
-    if missing:
-        raise SystemExit(f"{' and '.join(missing)} not found. On Debian: apt-get install wrk util-linux")
-    if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
-        raise SystemExit("Two cores are needed, 0 for the server and 1 for the load.")
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Measure what a server adds to a model.")
@@ -393,6 +278,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         print("Training, packing, converting …", file=sys.stderr)
         material = prepare(Path(scratch), 100 if chosen.quick else 1000)
+        (material.folder / "graph.onnx").write_bytes(_float_graph(material.model))
         targets = [stack.enter_context(running(server, material)) for server in servers(material.folder)]
         checks = {target.server.name: check(target, material) for target in targets}
         samples: dict[tuple[str, int], list[Sample]] = {}
@@ -404,14 +290,14 @@ def main() -> None:
                     samples.setdefault((target.server.name, connections), []).append(spell)
         floors = in_process(material)
     found = {key: median(spells) for key, spells in sorted(samples.items(), key=lambda item: item[0][1])}
-    print(f"{machine()}\n\n{report(found, checks, floors)}")
+    print(f"{machine(PACKAGES)}\n\n{report(found, checks, floors)}")
     if chosen.json:
         figures = [
             {"server": name, "connections": level, **msgspec.structs.asdict(one)}
             for (name, level), one in found.items()
         ]
         chosen.json.write_text(
-            json.dumps({"machine": machine(), "floors": floors, "checks": checks, "figures": figures}, indent=2)
+            json.dumps({"machine": machine(PACKAGES), "floors": floors, "checks": checks, "figures": figures}, indent=2)
         )
 
 
