@@ -10,7 +10,7 @@ from fairlead.errors import NotFound
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, message
 
-__all__ = ["Health"]
+__all__ = ["Health", "is_ready"]
 
 _Reply: Final = message("grpc.health.v1.HealthCheckResponse")
 _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = 1, 2, 3
@@ -59,7 +59,13 @@ class Health:
             await _pause(self._stopping, _LOOK_SECONDS)
 
     def _overall(self) -> int:
-        return _SERVING if self._gateway.revision >= 0 and not self._stopping.is_set() else _NOT_SERVING
+        return _SERVING if is_ready(self._gateway, self._stopping) else _NOT_SERVING
+
+
+def is_ready(gateway: Gateway, stopping: asyncio.Event) -> bool:
+    """Whether this process may be sent calls: it serves a table, and some endpoint of it answers."""
+    lives = gateway.endpoints.values()
+    return gateway.revision >= 0 and not stopping.is_set() and (not lives or any(live.healthy for live in lives))
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

@@ -19,6 +19,7 @@ from fairlead.errors import FairleadError, Forbidden, InvalidInput, NotFound, Ov
 from fairlead.schema import Row
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.contents import read_inputs, write_outputs
+from fairlead.serving.grpc.health import is_ready
 from fairlead.serving.grpc.messages import message, reader_of
 from fairlead.serving.grpc.one_row import OneRow
 from fairlead.serving.grpc.status import told
@@ -100,10 +101,10 @@ class Inference:
     async def model_ready(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """Whether an endpoint answers, with this version where one is named."""
         try:
-            self._endpoints.find(request.name, request.version or None)
-        except NotFound:
+            endpoint = self._endpoints.find(request.name, request.version or None)
+        except (NotFound, Overloaded):
             return _ModelReady(ready=False)
-        return _ModelReady(ready=self._ready)
+        return _ModelReady(ready=self._ready and endpoint.live.healthy)
 
     async def server_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """Name, version, extensions."""
@@ -213,9 +214,10 @@ class Inference:
         return _Statistics(model_stats=[one.statistics() for one in asked])
 
     async def repository_index(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
-        """The endpoints; all of them are ready, for one that is not is not live."""
-        found = self._endpoints.all()
-        return _Index(models=[{"name": one.live.name, "version": one.version, "state": "READY"} for one in found])
+        """The live endpoints; with `ready`, only those that answer now."""
+        return _Index(
+            models=[one for one in map(_indexed, self._endpoints.all()) if one["reason"] == "" or not request.ready]
+        )
 
     async def repository_change(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """Refuse to load or unload.
@@ -230,7 +232,7 @@ class Inference:
 
     @property
     def _ready(self) -> bool:
-        return self._gateway.revision >= 0 and not self._stopping.is_set()
+        return is_ready(self._gateway, self._stopping)
 
 
 def _read(served: _Served, request: Any) -> tuple[Sequence[TensorSpec], list[Row]]:
@@ -253,6 +255,16 @@ def _reply(served: _Served, request: Any, answers: list[Answer], specs: Sequence
         write_outputs(reply, writer.write(answers, specs), raw=raw)
     reply.id = request.id
     return reply
+
+
+def _indexed(endpoint: TensorEndpoint) -> dict[str, str]:
+    healthy = endpoint.live.healthy
+    return {
+        "name": endpoint.live.name,
+        "version": endpoint.version,
+        "state": "READY" if healthy else "UNAVAILABLE",
+        "reason": "" if healthy else "Its process is being started again.",
+    }
 
 
 async def _next(coming: AsyncIterator[Sized], stop: asyncio.Task[Literal[True]]) -> Sized | None:

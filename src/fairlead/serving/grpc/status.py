@@ -25,6 +25,7 @@ STATUS: Final[dict[type[FairleadError], StatusCode]] = {
     errors.ConversionUnsupported: StatusCode.UNIMPLEMENTED,
     errors.PredictionFailed: StatusCode.INTERNAL,
     errors.Overloaded: StatusCode.UNAVAILABLE,
+    errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     errors.StorageError: StatusCode.UNAVAILABLE,
     errors.PluginError: StatusCode.INTERNAL,
