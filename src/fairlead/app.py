@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fairlead.packing.verify import VerifyReport
     from fairlead.predictor.local import LocalModel
 
-__all__ = ["Stores", "current_actor", "load", "open_stores", "pack", "publish_bundle", "verify"]
+__all__ = ["Stores", "current_actor", "load", "open_stores", "open_version", "pack", "publish_bundle", "verify"]
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -188,6 +188,27 @@ def verify(config: Config, ref: str) -> tuple[str, VerifyReport]:
     return version.ref, verify_bundle(open_bundle(folder, version.digest))
 
 
+def open_version(config: Config, ref: str) -> tuple[str, Bundle]:
+    """Fetch a version's bundle, and open it.
+
+    Returns:
+        The version's name ("flights:3" for "flights:champion"), and its bundle, verified.
+
+    Raises:
+        BadReference: `ref` is none.
+        NotFound: There is no such version.
+        BundleError: Its bundle is missing or corrupt.
+    """
+    from fairlead.bundle.reader import open_bundle
+    from fairlead.bundle.store import fetch_bundle
+    from fairlead.registry.registry import resolve
+
+    stores = open_stores(config)
+    version = resolve(stores.database, ref)
+    folder = fetch_bundle(version.digest, stores.blobs, config.paths.bundles)
+    return version.ref, open_bundle(folder, version.digest)
+
+
 def load(ref: str, *, home: Path | str | None = None, threads: int = 1) -> LocalModel:
     """Open a version in this process: `fairlead.load("flights:champion").predict(frame)`.
 
@@ -203,14 +224,8 @@ def load(ref: str, *, home: Path | str | None = None, threads: int = 1) -> Local
         NotFound: There is no such version.
         BundleError: Its bundle is missing or corrupt.
     """
-    from fairlead.bundle.reader import open_bundle
-    from fairlead.bundle.store import fetch_bundle
     from fairlead.predictor.local import open_local  # ONNX Runtime
-    from fairlead.registry.registry import resolve
 
     config = load_config({"home": None if home is None else str(home)})
-    stores = open_stores(config)
-    version = resolve(stores.database, ref)
-    folder = fetch_bundle(version.digest, stores.blobs, config.paths.bundles)
-    bundle = open_bundle(folder, version.digest)
-    return open_local(version.ref, bundle, threads=threads, memory=config.worker_memory, seconds=config.worker_timeout)
+    name, bundle = open_version(config, ref)
+    return open_local(name, bundle, threads=threads, memory=config.worker_memory, seconds=config.worker_timeout)

@@ -14,6 +14,7 @@ Parquet    where pyarrow is installed
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import io
 import json
 import math
@@ -75,13 +76,12 @@ class Invocations:
     Args:
         gateway: Answers rows.
         max_body: What a compressed body may inflate to, in bytes.
-        version: Of this service, for `/version`.
     """
 
-    def __init__(self, gateway: Gateway, *, max_body: int, version: str) -> None:
+    def __init__(self, gateway: Gateway, *, max_body: int) -> None:
         self._gateway = gateway
         self._max_body = max_body
-        self._version = version.encode()
+        self._version = importlib.metadata.version("fairlead").encode()
         self._handlers: dict[bytes, Handler] = {
             b"/invocations": self._invoke,
             b"/ping": self._ping,

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from loguru import logger
 
-from fairlead import __version__
 from fairlead.bundle.reader import Bundle
 from fairlead.eventlog.writer import EventLog
 from fairlead.logs import LogFormat, set_up_logs
@@ -37,7 +36,7 @@ from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.health import Health
 from fairlead.serving.invocations import Invocations
 from fairlead.serving.keyring import OPEN_SCOPES, Keyring
-from fairlead.serving.lane import Lane, Limits
+from fairlead.serving.lane import Lane, Limits, Request
 from fairlead.serving.loader import Loader
 from fairlead.serving.observation import OFF, Observation
 from fairlead.serving.openinference import OpenInference
@@ -46,6 +45,7 @@ from fairlead.serving.rest import Rest
 from fairlead.serving.status import GatewayStatus, State, remove_status, write_status
 from fairlead.serving.tensor_endpoint import TensorEndpoints
 from fairlead.serving.v1 import V1
+from fairlead.serving.wishes import Wishes
 
 if TYPE_CHECKING:
     from fairlead.serving.grpc.server import GrpcServer
@@ -227,16 +227,20 @@ class _Process:
     def _doors(self) -> list[Door]:
         """Who is asked for what has no fast route, in this order."""
         max_body = self._settings.limits.max_body
-        tensors = self._tensors
+        tensors, wishes = self._tensors, Wishes(self._settings.run, lambda: self._gateway.revision)
         return [
             Health(self._gateway),
             self._observation.door,
             self._rest,
-            Repository(self._gateway, tensors),
+            Repository(self._gateway, tensors, wishes, self._actor),
             OpenInference(self._gateway, tensors, max_body=max_body),
             V1(self._gateway, tensors, max_body=max_body),
-            Invocations(self._gateway, max_body=max_body, version=__version__),
+            Invocations(self._gateway, max_body=max_body),
         ]
+
+    def _actor(self, request: Request) -> str:
+        token = self._keyring.find(request.header(b"authorization"))
+        return f"token {token.name}" if token else "a token that was revoked meanwhile"
 
     def _make_pages(self) -> ASGIApp:
         from fairlead.serving.web import build_app  # Starlette and Jinja are not needed to predict

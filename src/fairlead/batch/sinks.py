@@ -1,0 +1,117 @@
+"""What a run writes. Every kind of file is a row of parts, each made from one chunk, in a thread, and only ever appended.
+
+A part of CSV or JSON lines is its lines (of `.gz`, a gzip member of its own); a part of Parquet is a whole Parquet file, and the
+footer at the end joins them (see `parquet_parts`). So a file that was cut off is cut back to its last whole part, and goes on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from fairlead.batch.parquet_parts import MAGIC, footer_of, joined_footer
+from fairlead.errors import InvalidInput
+
+__all__ = ["Sink", "open_sink"]
+
+_FAST = 1
+
+
+class Sink:
+    """How answers are written into a file of some kind.
+
+    Args:
+        ending: ".parquet", ".csv" or ".jsonl".
+        packed: Whether the file is compressed by gzip.
+    """
+
+    def __init__(self, ending: str, *, packed: bool) -> None:
+        self._ending = ending
+        self._packed = packed
+        self._schema: Any = None
+
+    def begin(self, table: Any, first: bytes | None) -> None:
+        """Fix the columns' types: those of the first part where there is one, else those of a table.
+
+        Args:
+            table: What the first part will hold.
+            first: The first part of a file that is gone on with.
+        """
+        if self._ending == ".parquet":
+            self._schema = table.schema if first is None else pq.read_schema(io.BytesIO(first))
+
+    def part(self, table: Any, *, is_first: bool) -> bytes:
+        """A table as a part of the file.
+
+        Raises:
+            InvalidInput: A column is of a kind that this file cannot hold, or is not of the type it began with.
+        """
+        try:
+            data = self._part(table, is_first=is_first)
+        except (pa.ArrowException, TypeError, ValueError) as err:
+            reason = (str(err).splitlines() or [""])[0][:200]
+            raise InvalidInput(
+                f"An input's column cannot be written as {self._ending}: {reason}.",
+                hint="Choose the columns to keep with --columns, or write .jsonl.",
+            ) from err
+        return gzip.compress(data, _FAST, mtime=0) if self._packed else data
+
+    def end(self, path: Path, lengths: Sequence[int]) -> bytes:
+        """What stands behind the last part.
+
+        Args:
+            path: The file with all its parts.
+            lengths: Of the parts.
+        """
+        if self._ending != ".parquet" or not lengths:
+            return b""
+        return joined_footer(_footers(path, lengths), lengths)
+
+    def _part(self, table: Any, *, is_first: bool) -> bytes:
+        if self._ending == ".jsonl":
+            return msgspec.json.Encoder().encode_lines(table.to_pylist())
+        sink = pa.BufferOutputStream()
+        if self._ending == ".csv":
+            pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=is_first))
+        else:
+            pq.write_table(table if table.schema == self._schema else table.cast(self._schema), sink)
+        return bytes(sink.getvalue())
+
+
+def open_sink(path: Path) -> Sink:
+    """The sink of a file, by its name's ending.
+
+    Raises:
+        InvalidInput: It is of a kind that is not written.
+    """
+    packed = path.name.endswith(".gz")
+    ending = Path(path.name.removesuffix(".gz")).suffix
+    if ending not in {".parquet", ".csv", ".jsonl"} or (packed and ending == ".parquet"):
+        raise InvalidInput(
+            f"{path.name!r} is of a kind that is not written.",
+            hint="Known are .parquet, .csv, .jsonl, .csv.gz, .jsonl.gz.",
+        )
+    return Sink(ending, packed=packed)
+
+
+def _footers(path: Path, lengths: Sequence[int]) -> list[bytes]:
+    """The footer of each part; only they are read."""
+    found, end = [], 0
+    with path.open("rb") as file:
+        for length in lengths:
+            end += length
+            file.seek(end - 8)
+            size, magic = struct.unpack("<I4s", file.read(8))
+            assert magic == MAGIC
+            file.seek(end - 8 - size)
+            found.append(footer_of(file.read(size + 8) if size + 8 >= 12 else b""))
+    return found
