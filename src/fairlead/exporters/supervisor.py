@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Final
 
-from fairlead.exporters.grammar import supervisor_command, supervisor_plain
+from fairlead.exporters.grammar import supervisor_command, supervisor_log, supervisor_plain
 from fairlead.exporters.serviceoptions import ServiceOptions
 
 __all__ = ["program"]
@@ -38,5 +38,5 @@ stopasgroup=false
 killasgroup=true
 stopwaitsecs={ceil(options.drain) + _STOP_SECONDS}
 redirect_stderr=true
-stdout_logfile={supervisor_plain(str(options.home / "service.log"))}
+stdout_logfile={supervisor_log(str(options.home / "service.log"))}
 """

@@ -1,0 +1,99 @@
+"""What every exporter keeps to, ours and others': same options, same bytes; below its folder only; all or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fairlead.cli.export import command
+from fairlead.config import Config
+from fairlead.errors import InvalidInput, StorageError
+from fairlead.exporters.exporter import Exporter, asked_fields, make_options
+from fairlead.plugins import plugin, plugin_names
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = [
+    "a\nUser=root",
+    "a\r\nb",
+    "a\x00b",
+    "a\x1b[31mb",
+    "a\u2028b",
+    "$(touch loot)",
+    "`touch loot`",
+    "'; touch loot; '",
+    '" quoted "',
+    "../../loot",
+    "%i %(ENV_HOME)s ${HOME}",
+]
+FACTS = {
+    "home": Path("/var/lib/fairlead"),
+    "folder": Path("/var/lib/fairlead"),
+    "command": ("/opt/fairlead/bin/fairlead", "serve"),
+    "assets": {"fairlead.0123.css": b"body {}"},
+    "headers": {"X-Content-Type-Options": "nosniff"},
+}
+# The values that an exporter must be told, so that it can be run at all.
+NEEDED = {"server_name": "models.example.org"}
+
+
+@pytest.fixture(params=plugin_names("exporters"))
+def exporter(request) -> Exporter:
+    found = plugin("exporters", request.param, Exporter)
+    assert isinstance(found, Exporter)
+    return found
+
+
+def options(exporter, **asked):
+    settings = {
+        field.name: field.default for field in msgspec.structs.fields(Config) if field.default is not msgspec.NODEFAULT
+    }
+    needed = {name: value for name, value in NEEDED.items() if name in asked_fields(exporter)}
+    return make_options(exporter, {**needed, **asked}, {**settings, **FACTS})
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_says_what_it_makes_and_what_each_option_is_for(exporter):
+    assert exporter.summary.endswith(".")
+    assert all(text.endswith(".") for text in asked_fields(exporter).values())
+
+
+def test_the_same_options_give_the_same_bytes_and_all_paths_are_told(exporter, tmp_path):
+    # The folder is one and the same: a path of it may stand in a file.
+    to = tmp_path / "out"
+    told = exporter.export(options(exporter), to)
+    first = tree(to)
+    assert {str(path.relative_to(to)) for path in told} == set(first)
+    exporter.export(options(exporter), to)
+    assert tree(to) == first
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=repr)
+def test_a_hostile_value_is_refused_whole_or_stays_within_the_folder(exporter, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in asked_fields(exporter):
+        to = tmp_path / name
+        try:
+            exporter.export(options(exporter, **{name: value}), to)
+        except InvalidInput:
+            assert not to.exists()
+    assert not any("loot" in path.name for path in tmp_path.parent.rglob("*"))
+
+
+def test_a_disk_that_refuses_is_told_as_such(exporter, tmp_path):
+    (tmp_path / "out").write_text("a file, where a folder must be")
+    with pytest.raises(StorageError):
+        exporter.export(options(exporter), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", plugin_names("exporters"))
+def test_every_option_is_in_the_reference_and_no_other(name):
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    section = page.partition(f"\n## fairlead export {name}\n")[2].partition("\n## ")[0]
+    documented = {line.split("`")[1].split()[0] for line in section.splitlines() if line.startswith("| `--")}
+    found = command.get_command(None, name)
+    assert documented == {one for parameter in found.params for one in parameter.opts if one.startswith("--")}
