@@ -111,6 +111,7 @@ def _control_command(config: Config) -> list[str]:
 def control(config: Config) -> None:
     """Run the control process until SIGTERM or SIGINT: bring tables and bundles to this machine, carry reports back."""
     from fairlead.app import open_stores
+    from fairlead.console.wishes import fulfil
     from fairlead.serving.delivery import Delivery
 
     set_up_logs(config.log_format, "control")
@@ -130,6 +131,7 @@ def control(config: Config) -> None:
     with closing(_console(config, stores)) as console:
         while not stop.wait(delivery.step()):
             console.look()
+            fulfil(paths.run, stores.database, stores.blobs)
 
 
 def _console(config: Config, stores: Stores) -> ConsoleServer:

@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import json
 import os
+import shutil
 import struct
 
 import numpy as np
@@ -15,7 +16,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tensor_models import floats, pack_all
+from tensor_models import floats, iris, pack_all
 from tritonclient.utils import InferenceServerException
 
 from fairlead.client import Client
@@ -263,6 +264,65 @@ def test_the_asynchronous_client_gets_the_same(service, models):
                 await client.infer("nothing", matrix(frame))
 
     asyncio.run(use())
+
+
+@pytest.fixture
+def steered(packed_iris, tmp_path):
+    """A service of its own with two versions of iris, the first live, and tokens for those who may deploy and may not."""
+    home = shutil.copytree(packed_iris, tmp_path / "home")
+    cli(home, "deploy", "iris:1")
+    tokens = {
+        scope: {"Authorization": f"Bearer {cli(home, 'token', 'create', scope, '--scope', scope).stdout.strip()}"}
+        for scope in ("predict", "deploy")
+    }
+    with (
+        serving(home) as service,
+        triton.InferenceServerClient(service.url.removeprefix("http://"), network_timeout=30) as client,
+    ):
+        yield home, client, tokens
+
+
+@pytest.fixture(scope="module")
+def packed_iris(tmp_path_factory):
+    import fairlead
+
+    home = tmp_path_factory.mktemp("steered") / "home"
+    model, table = iris()
+    for _ in range(2):
+        fairlead.pack(model, name="iris", data=table, target="target", home=home)
+    return home
+
+
+def test_who_may_deploy_loads_the_newest_version_and_unloads_it_and_the_audit_knows(steered):
+    home, client, tokens = steered
+
+    def versions():
+        index = client.get_model_repository_index(headers=tokens["predict"])
+        return [(one["name"], one["version"]) for one in index]
+
+    assert versions() == [("iris", "1")]
+    with pytest.raises(InferenceServerException, match="the scope 'deploy'"):
+        client.load_model("iris", headers=tokens["predict"])
+    client.load_model("iris", headers=tokens["deploy"])
+    assert versions() == [("iris", "2")]
+    client.unload_model("iris", headers=tokens["deploy"])
+    assert versions() == []
+    assert not client.is_model_ready("iris", headers=tokens["predict"])
+    client.load_model("iris", headers=tokens["deploy"])
+    assert client.is_model_ready("iris", "2", headers=tokens["predict"])
+    for act, says in (
+        (lambda: client.load_model("nothing", headers=tokens["deploy"]), "nothing"),
+        (lambda: client.unload_model("nothing", headers=tokens["deploy"]), "no endpoint 'nothing'"),
+        (lambda: client.load_model("../etc", headers=tokens["deploy"]), "nothing here"),
+        (lambda: client.load_model("Iris", headers=tokens["deploy"]), "cannot be the name"),
+        (lambda: client.load_model("iris", headers=tokens["deploy"], config="{}"), "neither files nor a configuration"),
+    ):
+        with pytest.raises(InferenceServerException, match=says):
+            act()
+    assert versions() == [("iris", "2")]
+    entries = [(one["action"], one["actor"]) for one in json.loads(cli(home, "audit", "--json").stdout)]
+    changes = [action for action, actor in entries if actor == "token deploy" and action in {"deployed", "retired"}]
+    assert changes == ["deployed", "retired", "deployed"]
 
 
 # -- the protocol by hand --------------------------------------------------------------------------------------------
