@@ -115,7 +115,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _limits(config: Config) -> Iterator[tuple[State, str, str]]:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)  # a gateway raises its own limit up to the hard one
     yield judge_files(files, config.max_connections)
     processes, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     if processes != resource.RLIM_INFINITY and processes < 512:
@@ -129,7 +129,7 @@ def judge_files(limit: int, connections: int) -> tuple[State, str, str]:
     shown = "any number of" if limit == resource.RLIM_INFINITY else str(limit)
     if limit == resource.RLIM_INFINITY or limit >= connections + 64:
         return "ok", f"A process may open {shown} files.", ""
-    todo = f"ulimit -n {connections + 64}, LimitNOFILE= under systemd, or a smaller `max_connections`."
+    todo = f"ulimit -Hn {connections + 64}, LimitNOFILE= under systemd, or a smaller `max_connections`."
     if limit < 256:
         return "wrong", f"A process may open only {shown} files.", todo
     return "warning", f"A process may open {shown} files, and `max_connections` is {connections}.", todo

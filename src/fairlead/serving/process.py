@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -119,6 +120,7 @@ def main() -> None:
     """Run as a process; the settings are the one argument, as JSON."""
     settings = decode_settings(sys.argv[1])
     set_up_logs(settings.log_format, settings.name)
+    _allow_files(settings.limits.max_connections)
     # A hot path makes few cycles; looking for them less often is worth 5 % of its time.
     gc.set_threshold(50_000, 20, 20)
     import uvloop  # only here: the supervisor reads `Settings` from this module and runs no loop
@@ -297,6 +299,14 @@ def _keyring(settings: Settings) -> Keyring:
     """Open for asking where nobody else can reach us and no token was ever created; closed otherwise."""
     anybody = OPEN_SCOPES if is_loopback(settings.host) else frozenset()
     return Keyring(settings.tokens, settings.rates, open_scopes=anybody)
+
+
+def _allow_files(connections: int) -> None:
+    """Use what the hard limit allows: each connection is a file, and the soft limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 256 if hard == resource.RLIM_INFINITY else min(connections + 256, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _forever(work: Coroutine[None, None, None]) -> None:
