@@ -12,10 +12,10 @@ that is checked. Whatever is wrong, the answer is `{"error": "…"}`; the reposi
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from fairlead import __version__
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, NotFound, Overloaded
 from fairlead.schema import Row
@@ -52,6 +52,7 @@ class OpenInference:
         self._gateway = gateway
         self._endpoints = endpoints
         self._max_body = max_body
+        self._version = importlib.metadata.version("fairlead")
 
     def handler(self, request: Request, path: bytes) -> Handler | None:  # noqa: ARG002 - a door's signature
         """Who answers this request (see `doors.Door`): everything under `/v2`."""
@@ -108,7 +109,7 @@ class OpenInference:
     # -- what is told ----------------------------------------------------------------------------------------------
 
     def _server(self) -> object:
-        return {"name": "fairlead", "version": __version__, "extensions": EXTENSIONS}
+        return {"name": "fairlead", "version": self._version, "extensions": EXTENSIONS}
 
     def _models(self) -> object:
         return {"models": sorted(self._gateway.endpoints)}
