@@ -1,0 +1,40 @@
+"""The settings of MLServer, as its documentation has them: `python -m peers.mlserver_folder FOLDER`.
+
+Its scikit-learn runtime with adaptive batching on. The columns are named with their content types, so that the pandas codec makes the
+pipeline's table of them and clients of both protocols need not say so. One core, so no second process for the model: `parallel_workers` 0
+is what it is fastest with here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from peers.protocols import CATEGORIES, COLUMNS
+
+
+def column(name: str) -> dict[str, Any]:
+    """A column of the table as a tensor."""
+    if name in CATEGORIES:
+        return {"name": name, "datatype": "BYTES", "shape": [-1, 1], "parameters": {"content_type": "str"}}
+    return {"name": name, "datatype": "FP64", "shape": [-1, 1]}
+
+
+SETTINGS = {"debug": False, "parallel_workers": 0, "host": "127.0.0.1"}
+MODEL = {
+    "name": "flights",
+    "implementation": "mlserver_sklearn.SKLearnModel",
+    "max_batch_size": 64,
+    "max_batch_time": 0.005,
+    "inputs": [column(name) for name in COLUMNS],
+    "parameters": {"uri": os.environ["BENCH_MODEL"], "content_type": "pd", "extra": {"predict_fn": "predict_proba"}},
+}
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    (folder / "flights").mkdir(parents=True)
+    (folder / "settings.json").write_text(json.dumps(SETTINGS))
+    (folder / "flights" / "model-settings.json").write_text(json.dumps(MODEL))
