@@ -151,7 +151,8 @@ class RowReader:
             InvalidInput: There is no row.
             SchemaMismatch: A column is missing or unknown, or an entry does not fit.
         """
-        self._check_header(list(columns))
+        if columns.keys() != self._position.keys():
+            self._check_header(list(columns))
         lengths = {len(columns[column.name]) for column in self._columns}
         if len(lengths) > 1:
             raise InvalidInput(f"The columns have different lengths: {sorted(lengths)}.")
@@ -365,13 +366,18 @@ def _read_column(column: Column, entries: Sequence[Any]) -> list[Value] | None:
         return None
     if column.type == "number" and (math.inf in values or -math.inf in values):
         return None
-    if column.type == "number" and any(type(value) is int and abs(value) > _SAFE_INTEGER for value in values):
+    if column.type == "number" and int in kinds and any(_is_wide(value) for value in values):
         return None
     if column.type == "integer" and any(
         value is not None and abs(cast("int", value)) > _SAFE_INTEGER for value in values
     ):
         return None
     return values
+
+
+def _is_wide(value: Value) -> bool:
+    """Whether an integer may have no float of its own."""
+    return type(value) is int and abs(value) > _SAFE_INTEGER
 
 
 def _read_number(column: Column, value: object) -> Value | _Problem:

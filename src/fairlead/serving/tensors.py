@@ -106,6 +106,7 @@ class TensorReader:
         self._columns = {column.name: column for column in reader.schema.columns}
         self.specs = specs_of_inputs(reader.schema)
         """What a client may send: every column, or the matrix alone, which stands last where there is one."""
+        self._all_numbers = all(column.type == "number" for column in reader.schema.columns)
         self._matrix = self.specs[-1].name if len(self.specs) > len(self._columns) else None
 
     def read(self, tensors: Sequence[Tensor]) -> list[Row]:
@@ -157,6 +158,10 @@ class TensorReader:
             raise _wrong_shape(tensor, f"[rows, {width}]")
         if tensor.datatype not in _READABLE["number"]:
             raise _wrong_datatype(tensor, "FP64")
+        if self._all_numbers and tensor.datatype in _FLOATS and isinstance(tensor.data, bytes | memoryview):
+            _check_length(tensor, rows * width)
+            if np.isfinite(table := _array(tensor).reshape(rows, width)).all():
+                return list(map(tuple, table.tolist()))
         flat = _values(tensor)
         columns = {
             column.name: _fitted(column, tensor, flat[place::width])
@@ -169,7 +174,7 @@ class TensorReader:
         shape = tensor.shape
         if tensor.datatype not in DATATYPES:
             raise InvalidInput(f"Input {_shown(tensor)}: there is no datatype {tensor.datatype[:40]!r}.")
-        if not 1 <= len(shape) <= 2 or not all(type(size) is int and 0 <= size < _DIM_END for size in shape):
+        if not 1 <= len(shape) <= 2 or not _is_size(shape[0]) or not _is_size(shape[-1]):
             raise InvalidInput(f"Input {_shown(tensor)}: its shape is not one or two sizes from 0 to 2^31 - 1.")
         rows, limit = shape[0], self._reader.max_rows
         if rows == 0:
@@ -276,6 +281,10 @@ def _fitted(column: Column, tensor: Tensor, values: list[Value]) -> list[Value]:
     return values
 
 
+def _is_size(size: object) -> bool:
+    return type(size) is int and 0 <= size < _DIM_END
+
+
 def _whole(value: Value) -> Value:
     if type(value) is float and value.is_integer() and abs(value) <= _SAFE_INTEGER:
         return int(value)
@@ -304,12 +313,16 @@ def _values(tensor: Tensor) -> list[Value]:
         return _checked(tensor, tensor.data, count)
     if tensor.datatype == "BYTES":
         return [_text(tensor, row, one) for row, one in enumerate(_split(tensor, count))]
-    expected = count * _NUMPY[tensor.datatype].itemsize
-    if len(tensor.data) != expected:
-        raise InvalidInput(
-            f"Input {_shown(tensor)} has {len(tensor.data)} bytes; its shape and datatype need {expected}."
-        )
+    _check_length(tensor, count)
     return cast("list[Value]", _array(tensor).tolist())
+
+
+def _check_length(tensor: Tensor, count: int) -> None:
+    """Check the bytes of a tensor of numbers."""
+    size = len(cast("bytes", tensor.data))
+    expected = count * _NUMPY[tensor.datatype].itemsize
+    if size != expected:
+        raise InvalidInput(f"Input {_shown(tensor)} has {size} bytes; its shape and datatype need {expected}.")
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
