@@ -10,6 +10,7 @@ import difflib
 import math
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -215,7 +216,8 @@ def _next_number(connection: sa.Connection) -> int:
 def _detail(facts: IssuedToken) -> dict[str, Value]:
     detail: dict[str, Value] = {"id": facts.id, "scopes": " ".join(facts.scopes)}
     detail |= {"endpoints": " ".join(facts.endpoints) or None, "rate": facts.rate}
-    return {**detail, "expires": facts.expires}
+    expires = facts.expires and datetime.fromtimestamp(facts.expires, UTC).isoformat(timespec="seconds")
+    return {**detail, "expires": expires}
 
 
 def _row(facts: IssuedToken, number: int, digest: str) -> dict[str, object]:
