@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
 import msgspec
+from loguru import logger
 
 from fairlead import errors
 from fairlead.answer import Answer
@@ -143,6 +144,9 @@ class Invocations:
             rows, write = await asyncio.to_thread(read)
         except FairleadError as error:
             self._refuse(live, connection, request, error)
+        except Exception:  # noqa: BLE001 - what a foreign parser may raise must not leave a caller without an answer
+            logger.exception("A body for {endpoint} could not be read.", endpoint=live.name)
+            self._refuse(live, connection, request, problems.unexpected())
         else:
             self._submit(live, connection, request, rows, write)
 
@@ -367,14 +371,14 @@ def _from_parquet(reader: RowReader, body: bytes) -> list[Row]:
             "This service does not read Parquet.", hint="Send JSON or CSV, or install pyarrow beside Fairlead."
         ) from err
     try:
+        here = frozenset(pq.read_schema(io.BytesIO(body)).names)
+        names = [name for name in reader.schema.names if name in here]
         # A dictionary is read as one: ten thousand references to one long text must not become ten thousand texts.
-        names = reader.schema.names
-        file = pq.ParquetFile(io.BytesIO(body), read_dictionary=list(names))
+        file = pq.ParquetFile(io.BytesIO(body), read_dictionary=names)
         _check_count(reader, file.metadata.num_rows)
-        here = set(file.schema_arrow.names)
-        table = file.read(columns=[name for name in names if name in here], use_threads=False)
-        columns = {name: _entries(table.column(name)) for name in table.column_names}
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:
+        table = file.read(columns=names, use_threads=False)
+        columns = {name: _entries(table.column(name)) for name in names}
+    except (pa.ArrowException, OSError, ValueError) as err:
         raise InvalidInput("The body is no Parquet table that can be read.") from err
     return reader.from_columns(columns)
 
