@@ -196,7 +196,7 @@ def test_a_thousand_slowloris_sockets_leave_the_others_alone(homes, tmp_path):
             one = held.enter_context(socket.create_connection(("127.0.0.1", service.port), 5))
             # Half of them never end their header, half never their body.
             length = b"content-length: 900000\r\n\r\n" if number % 2 else b""
-            one.sendall(b"POST /predict/iris HTTP/1.1\r\nhost: 127.0.0.1\r\n%bx-a: " % length)
+            one.sendall(b"POST /predict/iris HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n%bx-a: " % (service.port, length))
             slow.append(one)
         thread = threading.Thread(target=dribble)
         thread.start()
@@ -223,8 +223,8 @@ def test_without_file_descriptors_it_sheds_and_does_not_spin(homes):
         time.sleep(2)
         assert processor(gateway) - before < 0.5, "it spins"
         # Who is in is answered all the same.
-        row = b"POST /predict/iris HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-        many[0].sendall(row % (len(IRIS_ROW), IRIS_ROW))
+        row = b"POST /predict/iris HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        many[0].sendall(row % (service.port, len(IRIS_ROW), IRIS_ROW))
         assert many[0].recv(2000).startswith(b"HTTP/1.1 200 ")
         held.close()
         service.wait_for(lambda: timed(service.port, "/predict/iris", IRIS_ROW)[0] == 200, 10)
@@ -235,12 +235,12 @@ def test_callers_who_give_up_leave_nothing_behind(homes):
     with serving(homes["slow"], env=environment) as service:
         gateway = service.pids("gateway")["gateway-0"]
         body = b'{"x": 1}'
-        row = b"POST /predict/sleeper HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        row = b"POST /predict/sleeper HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
         timed(service.port, "/predict/sleeper", body)
         before = files(gateway)
         for _ in range(1000):
             with socket.create_connection(("127.0.0.1", service.port), 5) as one:
-                one.sendall(row % (len(body), body))
+                one.sendall(row % (service.port, len(body), body))
         service.wait_for(lambda: files(gateway) <= before, 10)
 
         def settled():
