@@ -120,10 +120,15 @@ class OpenInference:
     def _ready(self, connection: Connection) -> Callable[[], object]:
         if connection.draining or self._gateway.revision < 0:
             raise Overloaded("The service is stopping." if connection.draining else "Nothing is loaded yet.")
+        live = self._gateway.endpoints.values()
+        if live and not any(one.healthy for one in live):
+            raise Overloaded("No endpoint answers at the moment.", retry_after=1)
         return lambda: {"ready": True}
 
     def _model_ready(self, connection: Connection, endpoint: TensorEndpoint) -> Callable[[], object]:
         self._ready(connection)
+        if not endpoint.live.healthy:
+            raise Overloaded(f"{endpoint.live.name!r} does not answer at the moment.", retry_after=1)
         return lambda: {"name": endpoint.live.name, "ready": True}
 
     # -- infer -----------------------------------------------------------------------------------------------------
@@ -131,6 +136,7 @@ class OpenInference:
     def _infer(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
         if request.method != b"POST":
             raise method_not_allowed(request.method, "POST", "Tensors are sent with POST.")
+        request.live = endpoint.live
         if len(request.body) > _LARGE or request.header(b"content-encoding") is not None:
             self._gateway.start(self._infer_apart(connection, request, endpoint))
             return
@@ -148,7 +154,7 @@ class OpenInference:
                 endpoint.tally.succeeded(len(rows), request.received)
                 connection.respond(request, 200, *_written(endpoint, request, asked, found))
 
-        self._gateway.submit(endpoint.live, rows, done, request.received)
+        self._gateway.submit(endpoint.live, rows, done, request.received, None, request.expires)
 
     async def _infer_apart(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
         """Read and write in a thread: what is long, or must be inflated, must not hold up those who ask for one row."""
@@ -159,7 +165,9 @@ class OpenInference:
             self._refuse(connection, request, endpoint, error)
             return
         try:
-            found = await self._gateway.predict(live.name, rows, live=live, received=request.received)
+            found = await self._gateway.predict(
+                live.name, rows, live=live, received=request.received, expires=request.expires
+            )
         except FairleadError as error:
             endpoint.tally.failed(request.received)
             connection.respond_error(request, error)

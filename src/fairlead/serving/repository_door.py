@@ -16,7 +16,7 @@ from fairlead.serving.doors import segments
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.lane import Connection, Handler, Request
 from fairlead.serving.problems import method_not_allowed
-from fairlead.serving.tensor_endpoint import TensorEndpoints
+from fairlead.serving.tensor_endpoint import TensorEndpoint, TensorEndpoints
 from fairlead.serving.wishes import Verb
 
 __all__ = ["Actor", "Repository", "Steer"]
@@ -84,17 +84,13 @@ class Repository:
                 raise NotFound("The model repository has nothing here.", hint="POST /v2/repository/index lists it.")
 
     def _index(self, body: bytes) -> bytes:
-        """What is live; all of it is ready, so `ready` selects nothing."""
+        """What is live; with `ready`, what answers."""
         try:
-            msgspec.json.decode(body or b"{}", type=_Index)
+            asked = msgspec.json.decode(body or b"{}", type=_Index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             raise InvalidInput('The body is empty, or {"ready": true} or false.') from err
-        return _encode(
-            [
-                {"name": one.live.name, "version": one.version, "state": "READY", "reason": ""}
-                for one in self._endpoints.all()
-            ]
-        )
+        found = [_entry(one) for one in self._endpoints.all() if one.live.healthy or not asked.ready]
+        return _encode(found)
 
     async def _carry_out(self, connection: Connection, request: Request, verb: Verb, name: str) -> None:
         try:
@@ -108,6 +104,13 @@ class Repository:
             connection.respond_error(request, error)
         else:
             connection.respond(request, 200, b"")
+
+
+def _entry(endpoint: TensorEndpoint) -> dict[str, str]:
+    told = {"name": endpoint.live.name, "version": endpoint.version}
+    if endpoint.live.healthy:
+        return {**told, "state": "READY", "reason": ""}
+    return {**told, "state": "UNAVAILABLE", "reason": "it does not answer at the moment"}
 
 
 def _check_post(request: Request) -> None:

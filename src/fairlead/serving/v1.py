@@ -104,6 +104,7 @@ class V1:
         if verb == "predict":
             if request.method != b"POST":
                 raise method_not_allowed(request.method, "POST", "Rows are sent with POST.")
+            request.live = endpoint.live
             self._gateway.start(self._predict(connection, request, endpoint))
         elif verb:
             raise _nothing()
@@ -123,7 +124,9 @@ class V1:
             connection.respond_error(request, error)
             return
         try:
-            answers = await self._gateway.predict(live.name, rows, live=live, received=request.received)
+            answers = await self._gateway.predict(
+                live.name, rows, live=live, received=request.received, expires=request.expires
+            )
         except FairleadError as error:
             connection.respond_error(request, error)
             return
@@ -227,9 +230,10 @@ def _written(answers: Sequence[Answer], keys: Sequence[str], encoding: bytes) ->
 
 def _status(endpoint: TensorEndpoint) -> Mapping[str, object]:
     """Ready, in KServe's words and in TensorFlow Serving's."""
-    fine = {"error_code": "OK", "error_message": ""}
-    state = {"version": endpoint.version, "state": "AVAILABLE", "status": fine}
-    return {"name": endpoint.live.name, "ready": True, "model_version_status": [state]}
+    ready = endpoint.live.healthy
+    status = {"error_code": "OK" if ready else "UNAVAILABLE", "error_message": ""}
+    state = {"version": endpoint.version, "state": "AVAILABLE" if ready else "LOADING", "status": status}
+    return {"name": endpoint.live.name, "ready": ready, "model_version_status": [state]}
 
 
 def _metadata(endpoint: TensorEndpoint) -> Mapping[str, object]:
