@@ -380,6 +380,7 @@ def test_a_killed_run_goes_on_with_the_same_command_and_every_row_is_answered_on
         assert pd.read_csv(file)["flight"].tolist() == list(range(len(big)))
 
 
+@pytest.mark.slow
 def test_the_command_line_counts_says_how_far_it_is_and_rehearses(packed_home, table, tmp_path):
     write(table, tmp_path / "in.parquet")
     command = ["batch", "flights:1", str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet")]
