@@ -219,7 +219,10 @@ class _Process:
         if self._settings.grpc_port is not None:
             from fairlead.serving.grpc.server import GrpcServer  # an extra, and a tenth of a second
 
-            self._grpc = GrpcServer(self._gateway, self._tensors, self._settings.limits, self._keyring.admit)
+            wishes = Wishes(self._settings.run, lambda: self._gateway.revision)
+            self._grpc = GrpcServer(
+                self._gateway, self._tensors, self._settings.limits, keyring=self._keyring, steer=wishes
+            )
             await self._grpc.start(self._settings.host, self._settings.grpc_port)
 
     async def _close_grpc(self) -> None:

@@ -6,9 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("grpc")
-
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2

@@ -2,11 +2,8 @@
 
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-pytest.importorskip("grpc")
 
 from fairlead.errors import FairleadError
 from fairlead.rows import RowReader

@@ -1,9 +1,6 @@
 """One table from error to gRPC status; what stands in it was decided by gRPC's own description of its codes."""
 
 import pytest
-
-pytest.importorskip("grpc")
-
 from grpc import StatusCode
 
 from fairlead import errors

@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fairlead.errors import FairleadError, InvalidInput
+from fairlead.errors import InvalidInput
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, REFLECTION
 from fairlead.serving.keyring import Need
 
-__all__ = ["Admit", "authorization_of", "need_of"]
-
-Admit = Callable[[bytes | None, Need], FairleadError | None]
-"""Whether a call may be answered, by its `authorization`; `None` where it may."""
+__all__ = ["authorization_of", "model_of", "need_of"]
 
 _Need = Callable[[Any], Need]
 
@@ -33,7 +30,7 @@ def _infer(sized: Any) -> Need:
 
 
 def _deploy(request: Any) -> Need:
-    return Need("deploy", request.model_name or None)
+    return Need("deploy", model_of(request) or None)
 
 
 def _administer(request: Any) -> Need:  # noqa: ARG001 - as its neighbours
@@ -63,6 +60,11 @@ _NEEDS: Final[Mapping[str, _Need | None]] = {
 def need_of(method: str) -> _Need | None:
     """What a call needs, as a function of its request; `None` where it is public."""
     return _NEEDS.get(method, _administer)
+
+
+def model_of(request: Any) -> str:
+    """The model that is to be loaded or unloaded; KServe's clients name it where Triton's name the repository."""
+    return str(request.model_name or request.repository_name)
 
 
 def authorization_of(context: Any) -> bytes | None:

@@ -1,33 +1,39 @@
 """The Open Inference Protocol's calls, with Triton's extensions that make sense for tables. It translates; the room answers.
 
 A model of the protocol is an endpoint, and its version is the number of the version that answers there now: a client that
-names another is told that it is not here. Loading and unloading are the operator's, so this door refuses them.
+names another is told that it is not here. Who may deploy may load and unload, as at the REST door.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from loguru import logger
 
-from fairlead import __version__
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, Forbidden, InvalidInput, NotFound, Overloaded
 from fairlead.schema import Row
 from fairlead.serving.gateway import Gateway
+from fairlead.serving.grpc.admission import authorization_of, model_of
 from fairlead.serving.grpc.contents import read_inputs, write_outputs
 from fairlead.serving.grpc.health import is_ready
 from fairlead.serving.grpc.messages import message, reader_of
 from fairlead.serving.grpc.one_row import OneRow
 from fairlead.serving.grpc.status import told
 from fairlead.serving.problems import unexpected
+from fairlead.serving.repository_door import Steer
 from fairlead.serving.tensor_endpoint import TensorEndpoint, TensorEndpoints
 from fairlead.serving.tensors import TensorSpec, raw_of
+from fairlead.serving.wishes import Verb
 
-__all__ = ["Inference", "Sized", "read_sized"]
+__all__ = ["Actor", "Inference", "Sized", "read_sized"]
+
+Actor = Callable[[bytes | None], str]
+"""Who asks, by the call's `authorization`."""
 
 _EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "statistics", "model_configuration")
 _NEVER: Final = float("inf")
@@ -44,6 +50,8 @@ _StreamInfer: Final = message("inference.ModelStreamInferResponse")
 _Config: Final = message("inference.ModelConfigResponse")
 _Statistics: Final = message("inference.ModelStatisticsResponse")
 _Index: Final = message("inference.RepositoryIndexResponse")
+_Loaded: Final = message("inference.RepositoryModelLoadResponse")
+_Unloaded: Final = message("inference.RepositoryModelUnloadResponse")
 
 _parse: Final = reader_of(message("inference.ModelInferRequest"))
 
@@ -80,12 +88,24 @@ class Inference:
         gateway: Answers rows.
         endpoints: The live endpoints as tensor clients see them.
         stopping: Is set when the service stops.
+        steer: Carries out load and unload; without it they are refused.
+        actor: Tells who asks, for the audit.
     """
 
-    def __init__(self, gateway: Gateway, endpoints: TensorEndpoints, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        endpoints: TensorEndpoints,
+        stopping: asyncio.Event,
+        steer: Steer | None = None,
+        actor: Actor = lambda _: "a caller",
+    ) -> None:
+        self._steer = steer
+        self._actor = actor
         self._gateway = gateway
         self._endpoints = endpoints
         self._stopping = stopping
+        self._version = importlib.metadata.version("fairlead")
         self._served: dict[str, _Served] = {}
 
     # -- health and metadata ---------------------------------------------------------------------------------------
@@ -108,7 +128,7 @@ class Inference:
 
     async def server_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """Name, version, extensions."""
-        return _ServerMetadata(name="fairlead", version=__version__, extensions=_EXTENSIONS)
+        return _ServerMetadata(name="fairlead", version=self._version, extensions=_EXTENSIONS)
 
     async def model_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
         """What an endpoint takes and gives.
@@ -219,16 +239,35 @@ class Inference:
             models=[one for one in map(_indexed, self._endpoints.all()) if one["reason"] == "" or not request.ready]
         )
 
-    async def repository_change(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
-        """Refuse to load or unload.
+    async def repository_load(self, request: Any, context: Any) -> Any:
+        """Let an endpoint answer with the newest version of the model of its name.
 
         Raises:
-            Forbidden: Always.
+            Forbidden: Nobody may change what is served through this port.
+            InvalidInput: The request brings files or a configuration.
+            FairleadError: It could not be done.
         """
-        raise Forbidden(
-            "What is served is not changed through this port.",
-            hint="The operator does: `fairlead deploy MODEL:VERSION`.",
-        )
+        await self._change("load", request, context)
+        return _Loaded()
+
+    async def repository_unload(self, request: Any, context: Any) -> Any:
+        """Take an endpoint away. Raises as `repository_load`."""
+        await self._change("unload", request, context)
+        return _Unloaded()
+
+    async def _change(self, verb: Verb, request: Any, context: Any) -> None:
+        refused = [name for name in request.parameters if name != "unload_dependents"]
+        if refused:
+            raise InvalidInput(
+                f"The parameter {refused[0][:40]!r} is not taken: a request brings neither files nor a configuration.",
+                hint="`fairlead pack` publishes a version; load then takes the newest.",
+            )
+        if self._steer is None:
+            raise Forbidden(
+                f"Nobody may {verb} models through this port.",
+                hint="The operator does: `fairlead deploy MODEL:VERSION`.",
+            )
+        await self._steer(verb, model_of(request), self._actor(authorization_of(context)))
 
     @property
     def _ready(self) -> bool:

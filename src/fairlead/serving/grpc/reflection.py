@@ -32,7 +32,7 @@ class Reflection:
         self._answers: dict[str, Callable[[Any], dict[str, Any] | None]] = {
             "list_services": lambda _: {"list_services_response": {"service": [{"name": one} for one in _SERVICES]}},
             "file_by_filename": lambda name: _file(POOL.FindFileByName, name),
-            "file_containing_symbol": lambda name: _file(POOL.FindFileContainingSymbol, name),
+            "file_containing_symbol": lambda name: _file(_file_of, name),
             "file_containing_extension": lambda _: None,
             "all_extension_numbers_of_type": _no_extensions,
         }
@@ -65,6 +65,27 @@ def _file(find: Callable[[str], Any], name: str) -> dict[str, Any] | None:
     file = descriptor_pb2.FileDescriptorProto()
     descriptor.CopyToProto(file)
     return {"file_descriptor_response": {"file_descriptor_proto": [file.SerializeToString()]}}
+
+
+def _file_of(symbol: str) -> Any:
+    """The file in which a service, a message, an enumeration, or a call or field of theirs stands.
+
+    Raises:
+        KeyError: There is no such symbol.
+    """
+    try:
+        return POOL.FindFileContainingSymbol(symbol)
+    except KeyError:
+        owner, _, member = symbol.rpartition(".")
+        try:
+            service = POOL.FindServiceByName(owner)
+            known, file = set(service.methods_by_name), service.file
+        except KeyError:
+            kind = POOL.FindMessageTypeByName(owner)
+            known, file = set(kind.fields_by_name), kind.file
+        if member not in known:
+            raise
+        return file
 
 
 def _no_extensions(name: str) -> dict[str, Any] | None:

@@ -16,14 +16,16 @@ from loguru import logger
 
 from fairlead.errors import Conflict, FairleadError, InvalidInput
 from fairlead.serving.gateway import Gateway
-from fairlead.serving.grpc.admission import Admit, authorization_of, need_of
+from fairlead.serving.grpc.admission import authorization_of, need_of
 from fairlead.serving.grpc.health import Health
 from fairlead.serving.grpc.inference import Inference, read_sized
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, POOL, REFLECTION, message, reader_of
 from fairlead.serving.grpc.reflection import Reflection
 from fairlead.serving.grpc.status import code_of, retry_after, told
+from fairlead.serving.keyring import Keyring
 from fairlead.serving.lane import Limits
 from fairlead.serving.problems import unexpected
+from fairlead.serving.repository_door import Steer
 from fairlead.serving.tensor_endpoint import TensorEndpoints
 
 __all__ = ["GrpcServer"]
@@ -48,16 +50,26 @@ class GrpcServer:
         gateway: Answers rows.
         endpoints: The live endpoints as tensor clients see them.
         limits: How large a message may be, and how long a connection may be idle.
-        admit: Asked before every call that is not public; without it everybody may.
+        keyring: Asked before every call that is not public; without it everybody may.
+        steer: Carries out load and unload; without it they are refused.
     """
 
     def __init__(
-        self, gateway: Gateway, endpoints: TensorEndpoints, limits: Limits, admit: Admit | None = None
+        self,
+        gateway: Gateway,
+        endpoints: TensorEndpoints,
+        limits: Limits,
+        *,
+        keyring: Keyring | None = None,
+        steer: Steer | None = None,
     ) -> None:
-        self._admit = admit
+        self._keyring = keyring
         self._stopping = asyncio.Event()
         self._server = aio.server(options=_options(limits))
-        inference, health = Inference(gateway, endpoints, self._stopping), Health(gateway, self._stopping)
+        inference, health = (
+            Inference(gateway, endpoints, self._stopping, steer, self._actor),
+            Health(gateway, self._stopping),
+        )
         self._add(INFERENCE, _calls(inference))
         self._add(HEALTH, {"Check": health.check, "Watch": health.watch})
         for service in REFLECTION:
@@ -81,6 +93,10 @@ class GrpcServer:
         self._stopping.set()
         await self._server.stop(seconds)
 
+    def _actor(self, authorization: bytes | None) -> str:
+        token = self._keyring.find(authorization) if self._keyring is not None else None
+        return f"token {token.name}" if token else "a caller without a token"
+
     def _add(self, service: str, calls: dict[str, Any]) -> None:
         """Serve a service out of our own descriptors."""
         methods = POOL.FindServiceByName(service).methods
@@ -92,7 +108,7 @@ class GrpcServer:
         name = method.input_type.full_name
         read = read_sized if name == "inference.ModelInferRequest" else reader_of(message(name))
         write = message(method.output_type.full_name).SerializeToString
-        check = _checker(method.full_name, self._admit)
+        check = _checker(method.full_name, self._keyring)
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(_stream(call, _each(check)), read, write)
         if method.server_streaming:
@@ -113,20 +129,20 @@ def _calls(inference: Inference) -> dict[str, Any]:
         "ModelConfig": inference.model_config,
         "ModelStatistics": inference.model_statistics,
         "RepositoryIndex": inference.repository_index,
-        "RepositoryModelLoad": inference.repository_change,
-        "RepositoryModelUnload": inference.repository_change,
+        "RepositoryModelLoad": inference.repository_load,
+        "RepositoryModelUnload": inference.repository_unload,
     }
 
 
-def _checker(method: str, admit: Admit | None) -> _Check:
+def _checker(method: str, keyring: Keyring | None) -> _Check:
     """What is looked at before a call, or before each message of a stream."""
     need = need_of(method)
 
     def check(request: Any, context: Any) -> Any:
         if request is None:
             raise InvalidInput("The message is not the one of this call.")
-        if admit is not None and need is not None:
-            error = admit(authorization_of(context), need(request))
+        if keyring is not None and need is not None:
+            error = keyring.admit(authorization_of(context), need(request))
             if error is not None:
                 raise error
         return request
