@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -323,6 +324,35 @@ def test_who_may_deploy_loads_the_newest_version_and_unloads_it_and_the_audit_kn
     entries = [(one["action"], one["actor"]) for one in json.loads(cli(home, "audit", "--json").stdout)]
     changes = [action for action, actor in entries if actor == "token deploy" and action in {"deployed", "retired"}]
     assert changes == ["deployed", "retired", "deployed"]
+
+
+def test_the_client_made_from_the_protocols_own_openapi_document_reads_every_answer(service, models):
+    from open_inference.openapi.client import OpenInferenceClient
+    from open_inference.openapi.errors import BadRequestError
+    from open_inference.openapi.types import InferenceRequest, RequestInput, RequestOutput
+
+    model, frame = models["iris"]
+    with httpx.Client() as connections:
+        client = OpenInferenceClient(base_url=service.url, httpx_client=connections)
+        client.check_server_liveness()
+        client.check_server_readiness()
+        client.check_model_readiness("iris")
+        client.check_model_version_readiness("iris", "1")
+        assert client.read_server_metadata().name == "fairlead"
+        assert client.read_model_metadata("iris").inputs[-1].shape == [-1, 4]
+        assert client.read_model_version_metadata("iris", "1").versions == ["1"]
+        tensor = RequestInput(name="input", shape=list(frame.shape), datatype="FP64", data=floats(frame).tolist())
+        request = InferenceRequest(id="q", inputs=[tensor], outputs=[RequestOutput(name="probabilities")])
+        for found in (
+            client.model_infer("iris", request=request),
+            client.model_version_infer("iris", "1", request=request),
+        ):
+            assert (found.id, found.model_name, found.model_version) == ("q", "iris", "1")
+            (output,) = found.outputs
+            got = np.array(output.data.__root__).reshape(output.shape)
+            assert np.abs(got - model.predict_proba(frame)).max() < 1e-6
+        with pytest.raises(BadRequestError):
+            client.model_infer("iris", request=InferenceRequest(inputs=[]))
 
 
 # -- the protocol by hand --------------------------------------------------------------------------------------------
