@@ -5,7 +5,7 @@
 - `console background` starts a service, which runs until the page is over.
 - `console elsewhere` is not run: it needs another machine, a network or a browser. Say so beside the block.
 - A `python` block is a script of its own.
-- Port 8080 becomes a free one, in commands and in output.
+- Port 8080 becomes a free one, in commands and in output; so does 8090, where the service speaks gRPC.
 """
 
 from __future__ import annotations
@@ -77,12 +77,14 @@ class Reader:
     def __init__(self, folder):
         self.folder = folder
         self.port = free_port()
+        self.grpc_port = free_port()
         self.services = []
         binaries = Path(sys.executable).parent
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD_")},
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
             "FAIRLEAD_PORT": str(self.port),
+            "FAIRLEAD_GRPC_PORT": str(self.grpc_port),
             "NO_COLOR": "1",
             "COLUMNS": "120",
         }
@@ -104,7 +106,7 @@ class Reader:
                     )
 
     def here(self, text):
-        return text.replace("8080", str(self.port))
+        return text.replace("8080", str(self.port)).replace("8090", str(self.grpc_port))
 
     def run(self, command, where):
         done = subprocess.run(
