@@ -86,6 +86,18 @@ def test_a_tmpdir_that_is_missing_is_wrong(config, monkeypatch, tmp_path):
     assert ("wrong", f"TMPDIR {tmp_path / 'nowhere'} is no folder that can be written.") in found(config, "folders")
 
 
+def test_an_access_log_below_a_file_is_wrong(tmp_path):
+    (tmp_path / "file").write_text("")
+    for log, state in (
+        ("off", "ok"),
+        ("-", "ok"),
+        ("logs/access.log", "ok"),
+        (str(tmp_path / "file" / "log"), "wrong"),
+    ):
+        settings = {"home": str(tmp_path / "home"), "port": free_port(), "access_log": log}
+        assert worst(load_config(settings, environment={}, folder=tmp_path), "folders") == state
+
+
 def test_a_port_that_somebody_else_holds_is_wrong(config):
     with socket.socket() as other:
         other.bind(("127.0.0.1", config.port))

@@ -142,6 +142,8 @@ def _folders(config: Config) -> Iterator[tuple[State, str, str]]:
         yield "wrong", f"{nearest} cannot be written by this user.", "Change its owner, or choose another --home."
     else:
         yield "ok", f"{home} " + ("can be written." if nearest == home else "does not exist yet; it can be made."), ""
+    if config.access_log not in {"off", "-"} and not _appendable(home / config.access_log):
+        yield "wrong", f"The access log {home / config.access_log} cannot be written.", "Correct `access_log`."
     yield _space("home", nearest, 100 * _MEGABYTE, 1024 * _MEGABYTE)
     temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
     if not temporary.is_dir() or not _writable(temporary):
@@ -157,6 +159,12 @@ def _folders(config: Config) -> Iterator[tuple[State, str, str]]:
         )
     else:
         yield _space(str(shared), shared, 0, 64 * _MEGABYTE)
+
+
+def _appendable(file: Path) -> bool:
+    """Whether a file, or the folder it will lie in, can be written."""
+    nearest = next(path for path in (file, *file.parents) if path.exists())
+    return os.access(nearest, os.W_OK) and (nearest == file or nearest.is_dir())
 
 
 def _writable(folder: Path) -> bool:

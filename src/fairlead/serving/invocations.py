@@ -159,9 +159,11 @@ class Invocations:
             else:
                 connection.respond(request, 200, write(found))
 
-        self._gateway.submit(live, rows, done, request.received)
+        request.live = live
+        self._gateway.submit(live, rows, done, request.received, None, request.expires)
 
     def _refuse(self, live: LiveEndpoint, connection: Connection, request: Request, error: FairleadError) -> None:
+        request.live = live
         self._gateway.refuse(live, error, request.received)
         connection.respond_error(request, error)
 
