@@ -61,8 +61,7 @@ def _create(  # noqa: PLR0913 - one parameter an option
         actor=current_actor(),
         dry_run=dry_run,
     )
-    if not dry_run:
-        deliver_tokens_here(config, stores)
+    first = not dry_run and deliver_tokens_here(config, stores).issued == 1
     if as_json:
         print_json({**msgspec.structs.asdict(issued), "token": secret or None, "dry_run": dry_run})
     elif not dry_run:
@@ -70,6 +69,8 @@ def _create(  # noqa: PLR0913 - one parameter an option
     say(f"The token {name} {'would allow' if dry_run else 'allows'} {_allows(issued.scopes, issued.endpoints)}.")
     if not dry_run:
         say("  It is shown this once. Callers send it as `Authorization: Bearer TOKEN`.")
+    if first:
+        say("  It is the first: from now on the service answers nobody without a token.")
 
 
 @command.command("list")

@@ -103,11 +103,11 @@ class ConsoleServer:
 
     def _open(self) -> None:
         """Listen, or try again later: a port that is taken must not end the control process."""
-        where = (self._settings.host, self._settings.port)
+        host, port = self._settings.host, self._settings.port
         try:
-            listener = _listen(*where)
+            listener = _listen(host, port)
         except OSError as err:
-            logger.error("The operator's port {where} cannot be used: {error}", where=where, error=err.strerror)
+            logger.error("The operator's port {port} cannot be used: {error}", port=port, error=err.strerror)
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             return
         self._thread = threading.Thread(target=self._run, args=(listener,), name="console", daemon=True)

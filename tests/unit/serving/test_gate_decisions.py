@@ -139,6 +139,25 @@ def test_a_name_is_no_address():
         is_loopback("example.org")
 
 
+_NAMES = st.sampled_from([b"host", b"Host", b"authorization", b"origin", b"sec-fetch-site", b"x-forwarded-host"])
+
+
+@given(
+    headers=st.lists(st.tuples(_NAMES, st.sampled_from([b"127.0.0.1:8080", b"null"]) | st.binary(max_size=30))),
+    url=st.binary(max_size=40),
+    method=st.sampled_from([b"GET", b"POST", b"PUT"]),
+)
+def test_whatever_is_sent_without_a_token_gets_no_further_than_what_is_public(tmp_path_factory, headers, url, method):
+    folder = tmp_path_factory.mktemp("gate")
+    write_tokens(folder / "tokens.json", TokenSet(1, (token(),)))
+    ring = Keyring(folder / "tokens.json", folder / "rates")
+    ring.look()
+    found = gate(ring)(FakeConnection(), request(*headers, method=method, url=b"/" + url))
+    assert found is not None or url.partition(b"?")[0].lstrip(b"/").startswith(
+        (b"livez", b"readyz", b"health", b"ping", b"v2/health/", b"favicon.ico", b"assets/", b"%")
+    )
+
+
 # -- paths -------------------------------------------------------------------------------------------------------------
 
 
