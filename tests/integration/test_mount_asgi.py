@@ -7,9 +7,11 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 
 import httpx
 import pandas as pd
@@ -25,8 +27,17 @@ from running import alive, cli, free_port
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def standing(packed_home, tmp_path_factory):
+    """A home in which flights:1 stays deployed."""
+    home = Path(shutil.copytree(packed_home, tmp_path_factory.mktemp("standing") / "home"))
+    cli(home, "deploy", "flights:1")
+    return home
+
+
 @pytest.fixture
 def deployed(home):
+    """A home of the test's own, to deploy to."""
     cli(home, "deploy", "flights:1")
     return home
 
@@ -49,8 +60,8 @@ def mounted(app, endpoint, home):
 
 
 @pytest.mark.parametrize("kind", [FastAPI, Starlette])
-def test_a_row_an_array_and_csv_are_answered_as_scikit_learn_answers(kind, deployed, april_rows, late_probabilities):
-    app, flights = mounted(kind(), "flights", deployed)
+def test_a_row_an_array_and_csv_are_answered_as_scikit_learn_answers(kind, standing, april_rows, late_probabilities):
+    app, flights = mounted(kind(), "flights", standing)
     expected = late_probabilities["flights:1"]
     table = io.StringIO()
     writer = csv.DictWriter(table, april_rows[0])
@@ -75,11 +86,11 @@ def test_a_row_an_array_and_csv_are_answered_as_scikit_learn_answers(kind, deplo
 
 
 def test_requests_of_one_turn_of_the_loop_get_each_their_own_answer_and_are_recorded(
-    deployed, april_bodies, late_probabilities
+    standing, april_bodies, late_probabilities
 ):
     from fairlead.eventlog.reader import read_log
 
-    app = fairlead.asgi("flights", home=deployed)
+    app = fairlead.asgi("flights", home=standing)
 
     async def talk(client):
         async with app.lifespan():
@@ -87,7 +98,7 @@ def test_requests_of_one_turn_of_the_loop_get_each_their_own_answer_and_are_reco
 
     answers = [reply.json() for reply in within(app, talk)]
     assert [late(told) for told in answers] == pytest.approx(list(late_probabilities["flights:1"][:300]), abs=1e-6)
-    recorded = {one.prediction.id for one in read_log(deployed / "events")}
+    recorded = {one.prediction.id for one in read_log(standing / "events")}
     assert {told["id"] for told in answers} <= recorded
 
 
@@ -115,8 +126,8 @@ def test_a_deploy_swaps_it_without_a_restart_and_no_answer_mixes_versions(deploy
         assert late(told) == pytest.approx(late_probabilities[told["model"]][number], abs=1e-6)
 
 
-def test_mistakes_are_problem_details_in_the_words_of_the_service(deployed, april_bodies):
-    app, _ = mounted(FastAPI(), "flights", deployed)
+def test_mistakes_are_problem_details_in_the_words_of_the_service(standing, april_bodies):
+    app, _ = mounted(FastAPI(), "flights", standing)
 
     async def talk(client):
         async def of(method, path, content=b"", kind="application/json"):
@@ -178,15 +189,15 @@ def test_what_cannot_be_loaded_is_503_and_tells_no_path(home, april_bodies):
     assert int(reply.headers["retry-after"]) >= 1
 
 
-def test_a_new_event_loop_gets_a_room_of_its_own(deployed, april_bodies):
-    app = fairlead.asgi("flights", home=deployed)
+def test_a_new_event_loop_gets_a_room_of_its_own(standing, april_bodies):
+    app = fairlead.asgi("flights", home=standing)
     for _ in range(2):
         reply = within(app, lambda client: client.post("/", content=april_bodies[0]))
         assert reply.status_code == 200
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_raises_nothing(deployed):
-    app = fairlead.asgi("flights", home=deployed)
+def test_a_client_that_leaves_in_the_middle_of_its_body_raises_nothing(standing):
+    app = fairlead.asgi("flights", home=standing)
     sent = []
 
     async def leave():
@@ -251,12 +262,12 @@ def test_a_version_that_is_not_compiled_answers_in_a_process_of_its_own_that_is_
     assert not any(alive(pid) for pid in opened()[-2:])
 
 
-def test_within_fastapi_under_uvicorn_as_the_page_shows(deployed, tmp_path, april_bodies, late_probabilities):
+def test_within_fastapi_under_uvicorn_as_the_page_shows(standing, tmp_path, april_bodies, late_probabilities):
     port = free_port()
     command = script(
         tmp_path,
         "import fairlead\nfrom fastapi import FastAPI\n"
-        f"flights = fairlead.asgi('flights', home={str(deployed)!r})\n"
+        f"flights = fairlead.asgi('flights', home={str(standing)!r})\n"
         "app = FastAPI(lifespan=flights.lifespan)\napp.mount('/flights', flights)\n"
         "@app.get('/hello')\nasync def hello():\n    return 'hello'\n",
     )
@@ -272,9 +283,9 @@ def test_within_fastapi_under_uvicorn_as_the_page_shows(deployed, tmp_path, apri
     assert "Traceback" not in log
 
 
-def test_by_itself_under_uvicorn_with_its_lifespan_and_a_root_path(deployed, tmp_path, april_bodies):
+def test_by_itself_under_uvicorn_with_its_lifespan_and_a_root_path(standing, tmp_path, april_bodies):
     port = free_port()
-    command = script(tmp_path, f"import fairlead\napp = fairlead.asgi('flights', home={str(deployed)!r})\n")
+    command = script(tmp_path, f"import fairlead\napp = fairlead.asgi('flights', home={str(standing)!r})\n")
     url = f"http://127.0.0.1:{port}"
     command += ["-m", "uvicorn", "application:app", "--port", str(port), "--root-path", "/api"]
     with server(command, f"{url}/schema", tmp_path):

@@ -15,6 +15,15 @@ _USER: Final = r"^[a-z_][a-z0-9_-]{0,31}\Z"
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = rf"^(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\Z"
 _PORT: Final = 65535
+_LIMITS: Final = (
+    "max_body",
+    "header_timeout",
+    "body_timeout",
+    "write_timeout",
+    "idle_timeout",
+    "request_deadline",
+    "drain",
+)
 
 
 class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +71,10 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The one setting that follows from the site: the service answers to its public name too."""
+        """What the service is told, so that it and nginx agree: the limits, and that it answers to its public name too."""
         hosts = [*(host for one in self.allowed_hosts.split(",") if (host := one.strip())), self.public_host]
-        return {"FAIRLEAD_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts))}
+        limits = {f"FAIRLEAD_{name.upper()}": str(getattr(self, name)) for name in _LIMITS}
+        return {"FAIRLEAD_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)), **limits}
 
     @property
     def public_host(self) -> str:

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Final
 
+from loguru import logger
+
 from fairlead.bundle.reader import Bundle
 from fairlead.config import Config
 from fairlead.errors import NotFound, Overloaded
@@ -109,8 +111,11 @@ class Room:
         """Keep the processes alive, end the retired ones, hand the log to the disk."""
         for turn in count(1):
             await asyncio.sleep(LOOK_SECONDS)
-            for process in self._all_processes():
-                process.keep_alive()
+            try:
+                for process in self._all_processes():
+                    process.keep_alive()
+            except OSError:  # no process can be had now; perhaps at the next turn
+                logger.exception("The worker process of {endpoint} could not be started.", endpoint=self._endpoint)
             now = time.monotonic()
             for entry in [one for one in self._retired if one[0] < now]:
                 self._retired.remove(entry)
