@@ -1,6 +1,7 @@
 """The gRPC port of the real service, asked by Triton's own client, sync and async; the answers are scikit-learn's own."""
 
 import asyncio
+import json
 import os
 import queue
 import shutil
@@ -9,15 +10,13 @@ import time
 
 import numpy as np
 import pytest
-from running import cli, free_port, serving
+import tritonclient.grpc as grpcclient
 from tensor_models import iris
-
-import fairlead
-
-grpcclient = pytest.importorskip("tritonclient.grpc")
-
 from tritonclient.grpc import aio as aioclient
 from tritonclient.utils import InferenceServerException
+
+import fairlead
+from running import cli, free_port, serving
 
 pytestmark = pytest.mark.slow
 
@@ -322,3 +321,18 @@ def test_the_service_stops_at_once_though_a_stream_is_open(home):
         assert running.process.wait(15) == 0
         assert time.monotonic() - begun < 10
         client.close()
+
+
+def test_who_may_deploy_loads_and_unloads_with_the_same_client(home):
+    port = free_port()
+    told = json.loads(
+        cli(home, "token", "create", "operator", "--scope", "deploy", "--scope", "predict", "--json").stdout
+    )
+    held = {"authorization": f"Bearer {told['token']}"}
+    with serving(home, "--grpc-port", str(port)), grpcclient.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        refused("UNAUTHENTICATED", client.load_model, "flights")
+        client.load_model("flights", headers=held)
+        assert client.is_model_ready("flights", "2", headers=held)
+        client.unload_model("flights", headers=held)
+        assert not client.is_model_ready("flights", headers=held)
+        refused("NOT_FOUND", client.load_model, "nothing", headers=held)
