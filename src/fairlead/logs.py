@@ -38,9 +38,9 @@ def set_up_logs(form: LogFormat, process: str) -> None:
     # Without `diagnose`: it would print the variables of a traceback, which hold callers' rows.
     options: dict[str, Any] = {"filter": _is_told, "diagnose": False, "backtrace": False}
     if form == "json":
-        logger.add(_write_json, format=_nothing, **options)
+        logger.add(_write_json, format=_traceback, **options)
     else:
-        logger.add(sys.stderr, format=_for_people, colorize=False, **options)
+        logger.add(_write_text, format=_for_people, colorize=False, **options)
     logging.basicConfig(handlers=[_Caught()], level=logging.INFO, force=True)
     logging.captureWarnings(capture=True)
 
@@ -90,13 +90,19 @@ def _is_told(record: Record) -> bool:
     return _LINES not in record["extra"]
 
 
-def _nothing(_: Record) -> str:
-    return ""
+def _traceback(_: Record) -> str:
+    return "{exception}"
 
 
 def _for_people(record: Record) -> str:
     record["extra"]["shown"] = escaped(record["message"])
     return "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {extra[process]} | {extra[shown]}\n{exception}"
+
+
+def _write_text(message: Message) -> None:
+    """A line, and below it a traceback, indented: what an exception's text holds cannot pass for a line of ours."""
+    line, *below = str(message).rstrip("\n").split("\n")
+    sys.stderr.write("\n".join([line, *(f"    {escaped(one)}" for one in below)]) + "\n")
 
 
 def _write_json(message: Message) -> None:
@@ -109,7 +115,7 @@ def _write_json(message: Message) -> None:
         **record["extra"],
     }
     if record["exception"] is not None:
-        line["exception"] = str(message).strip() or repr(record["exception"].value)
+        line["exception"] = str(message).strip()
     sys.stderr.write(json.dumps(line, default=str) + "\n")
 
 
