@@ -93,7 +93,7 @@ def test_every_kind_of_file_gets_the_answers_of_the_row_path(opened, table, expe
     assert found["prediction"].tolist() == [one.prediction for one in expected]
     assert found["flight"].tolist() == table["flight"].tolist()
     shares = found[["probability_late", "probability_on time"]].to_numpy()
-    # The row path answers 4,096 rows a call and a batch 700: ONNX Runtime's sigmoid may differ in the last bit.
+    # The row path answers 1,024 rows a call and a batch 700: ONNX Runtime's sigmoid may differ in the last bit.
     assert np.abs(shares - np.array([one.probabilities for one in expected])).max() <= 1e-15
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"in{ending}", out.name])
 
@@ -348,6 +348,26 @@ def test_an_original_answers_in_its_worker(tmp_path):
     done = cli(tmp_path / "home", "batch", "doubled:1", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), "--json")
     assert json.loads(done.stdout)["answered"] == 200
     assert pd.read_csv(tmp_path / "out.csv")["prediction"].tolist() == pytest.approx((data["x"] * 6).tolist())
+
+
+class Dying(LinearRegression):
+    """Ends its process for one row, as a fault in C code does."""
+
+    def predict(self, X):
+        if (np.asarray(X) == -13).any():
+            os._exit(1)
+        return super().predict(X) * 2
+
+
+@pytest.mark.slow
+def test_a_row_that_kills_the_worker_costs_only_itself(tmp_path):
+    data = pd.DataFrame({"x": np.arange(200.0), "y": np.arange(200.0) * 3})
+    fairlead.pack(Dying().fit(data[["x"]], data["y"]), name="dying", data=data, target="y", home=tmp_path / "home")
+    write(pd.DataFrame({"x": [1.0, -13.0, 2.0]}), tmp_path / "in.csv")
+    done = cli(tmp_path / "home", "batch", "dying:1", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), "--json")
+    assert json.loads(done.stdout)["bad"] == 1
+    assert json.loads((tmp_path / "out.csv.bad.jsonl").read_text())["row"] == 1
+    assert pd.read_csv(tmp_path / "out.csv")["prediction"].tolist() == pytest.approx([6, 12])
 
 
 class Doubled(LinearRegression):

@@ -186,13 +186,10 @@ class _Original:
     def rows(self, rows: list[Row]) -> list[Outcome]:
         """Answer rows."""
         with self._lock:
-            try:
-                return self._worker.answer(rows)
-            except FairleadError:
-                # An answer that came too late would be taken for that of the next question.
+            if not self._worker.alive:
                 self._worker.close()
                 self._worker = self._open()
-                raise
+            return self._worker.answer(rows)
 
     def unseen(self, columns: Columns) -> dict[str, int]:  # noqa: ARG002 - the model itself is not asked
         """Not counted: an original does not say which categories it knows."""

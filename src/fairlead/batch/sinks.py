@@ -83,7 +83,11 @@ class Sink:
         if self._ending == ".csv":
             pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=is_first))
         else:
-            pq.write_table(table if table.schema == self._schema else table.cast(self._schema), sink)
+            # Probabilities hardly repeat: a dictionary of them would cost time and space.
+            repeating = [name for name in table.column_names if not name.startswith("probability_")]
+            pq.write_table(
+                table if table.schema == self._schema else table.cast(self._schema), sink, use_dictionary=repeating
+            )
         return bytes(sink.getvalue())
 
 

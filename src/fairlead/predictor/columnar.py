@@ -35,7 +35,7 @@ __all__ = [
     "rows_of",
 ]
 
-_CHUNK: Final = 4096
+_CHUNK: Final = 1024
 """Rows of one call: its matrix stays in the processor's cache."""
 
 _SAFE_INTEGER: Final = 2**53

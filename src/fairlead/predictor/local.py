@@ -32,7 +32,8 @@ from fairlead.schema import Column, Row, Schema, Value, label_text
 
 __all__ = ["LocalModel", "LocalWorker", "open_local"]
 
-_CHUNK: Final = 4096
+_CHUNK: Final = 1024
+"""As many rows a call as `columnar` has, so that a frame and its rows get the same bits."""
 _START_SECONDS: Final = 60.0
 
 
@@ -164,6 +165,7 @@ class LocalWorker:
         self.close = weakref.finalize(self, _end, self._process, self._socket, folder)
         """End the process."""
         self._seconds = seconds
+        self._lost = False
         self._connect(path)
 
     def answer(self, rows: Sequence[Row]) -> list[Outcome]:
@@ -178,8 +180,10 @@ class LocalWorker:
             self._socket.sendall(HEAD.pack(len(payload)) + payload)
             told = msgspec.msgpack.decode(self._read_frame(), type=Told)
         except TimeoutError as err:
+            self._lost = True
             raise DeadlineExceeded(f"The model did not answer within {self._seconds:g} s.") from err
         except OSError as err:
+            self._lost = True
             raise PredictionFailed("The model's process ended.") from err
         if told.outcomes is None:
             raise PredictionFailed(f"The model raised {told.error}")
@@ -210,8 +214,8 @@ class LocalWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is still there to be asked."""
-        return self._process.poll() is None
+        """Whether the process can be asked again: it has not ended, and owes no answer."""
+        return not self._lost and self._process.poll() is None
 
     def _read(self, size: int) -> bytes:
         data = b""
