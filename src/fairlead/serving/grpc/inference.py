@@ -220,6 +220,8 @@ class Inference:
         served = self._served.get(endpoint.live.name)
         if served is None or served.endpoint is not endpoint:
             served = self._served[endpoint.live.name] = _Served(endpoint)
+            for name in self._served.keys() - self._gateway.endpoints.keys():
+                del self._served[name]  # what was taken away is let go of, model and all
         return served
 
     # -- statistics and repository ---------------------------------------------------------------------------------
