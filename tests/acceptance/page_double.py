@@ -104,6 +104,9 @@ class Arithmetic:
         self.schema = schema
         self.function = function
 
+    healthy = True
+    queue = None
+
     async def answer(self, rows):
         return [Outcome(*self.function(row), self._unseen(row)) for row in rows]
 

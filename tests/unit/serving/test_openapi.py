@@ -28,10 +28,20 @@ SCHEMA = Schema(
 EXPECTED = Expected(True, (0.25, 0.75))
 
 
+class Unasked:
+    """A predictor that a document never asks."""
+
+    healthy = True
+    queue = None
+
+    async def answer(self, rows):
+        raise AssertionError(rows)
+
+
 def live(name="flights", schema=SCHEMA, rows=(ROW,), expected=(EXPECTED,)):
     return LiveEndpoint(
         name=name, variant="stable", model=f"{name}:3", digest="0" * 64, road="worker", schema=schema,
-        samples=Samples(rows, expected), predictor=None, seconds_per_row=1.0, max_rows=10_000,
+        samples=Samples(rows, expected), predictor=Unasked(), seconds_per_row=1.0, max_rows=10_000,
     )  # fmt: skip
 
 
