@@ -4,8 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
+BENCH_FLAGS ?=
 
-.PHONY: setup demo test check bench docs protocol wheel clean
+.PHONY: setup demo test check bench bench-peers docs protocol wheel clean
 
 setup: .venv/ready-dev
 
@@ -37,6 +38,11 @@ check: .venv/ready-dev
 bench: .venv/ready-dev
 	@.ci/programs wrk taskset:util-linux
 	.venv/bin/python benchmarks/serving_overhead.py
+
+# The first run installs the peers: five gigabytes in the user's cache folder.
+bench-peers: .venv/ready-dev
+	@.ci/programs wrk taskset:util-linux
+	.venv/bin/python benchmarks/serving_peers.py $(BENCH_FLAGS)
 
 # Runs every command that README.md and docs/ show, and compares the references with the code.
 docs: .venv/ready-dev

@@ -171,8 +171,8 @@ def _servers(model: list[str]) -> list[Peer]:
             BENTOML,
             variables={"BENTOML_HOME": "{own}", "BENTOML_DO_NOT_TRACK": "True"},
         ),
-        Peer("MLServer", "mlserver", "mlserver", mlserver, start, TENSORS, folder, http),
-        Peer(MLSERVER_GRPC, "mlserver", "mlserver", mlserver, start, None, folder, grpc),
+        Peer("MLServer", "mlserver", "mlserver", mlserver, start, TENSORS, [*folder, "64"], http),
+        Peer(MLSERVER_GRPC, "mlserver", "mlserver", mlserver, start, None, [*folder, "0"], grpc),
         Peer(
             "LitServe",
             "litserve",

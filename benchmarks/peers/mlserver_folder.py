@@ -1,6 +1,6 @@
-"""The settings of MLServer, as its documentation has them: `python -m peers.mlserver_folder FOLDER`.
+"""The settings of MLServer, as its documentation has them: `python -m peers.mlserver_folder FOLDER ROWS`.
 
-Its scikit-learn runtime with adaptive batching on. The columns are named with their content types, so that the pandas codec makes the
+Its scikit-learn runtime with adaptive batching of up to ROWS; off where that is 0, for one caller who would only wait. The columns are named with their content types, so that the pandas codec makes the
 pipeline's table of them and clients of both protocols need not say so. One core, so no second process for the model: `parallel_workers` 0
 is what it is fastest with here.
 """
@@ -27,14 +27,13 @@ SETTINGS = {"debug": False, "parallel_workers": 0, "host": "127.0.0.1"}
 MODEL = {
     "name": "flights",
     "implementation": "mlserver_sklearn.SKLearnModel",
-    "max_batch_size": 64,
-    "max_batch_time": 0.005,
     "inputs": [column(name) for name in COLUMNS],
     "parameters": {"uri": os.environ["BENCH_MODEL"], "content_type": "pd", "extra": {"predict_fn": "predict_proba"}},
 }
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder, size = Path(sys.argv[1]), int(sys.argv[2])
+    batches = {"max_batch_size": size, "max_batch_time": 0.005} if size else {}
     (folder / "flights").mkdir(parents=True)
     (folder / "settings.json").write_text(json.dumps(SETTINGS))
-    (folder / "flights" / "model-settings.json").write_text(json.dumps(MODEL))
+    (folder / "flights" / "model-settings.json").write_text(json.dumps(MODEL | batches))
