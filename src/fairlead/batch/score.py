@@ -251,7 +251,8 @@ def _score(chunk: Chunk, model: Model, reader: RowReader, kept: Sequence[str]) -
     told = sort_rows(chunk, reader)
     found = answer(model, told)
     bad = [*told.bad, *(BadRow(_number(chunk, at), why) for at, why in found.failed)]
-    table = chunk.table.select(list(kept))
+    # pandas' notes on its index are not true of the output.
+    table = chunk.table.select(list(kept)).replace_schema_metadata(None)
     if len(found.positions) < table.num_rows:
         table = table.take(pa.array(found.positions))
     for name, entries in _answer_columns(found.answers, model.schema).items():
