@@ -1,6 +1,6 @@
 """How do model servers compare, each as its own documentation recommends it, on one pipeline and the same rows?
 
-    python benchmarks/serving_peers.py                    # about seven minutes, once the peers are installed
+    python benchmarks/serving_peers.py                    # about eight minutes, once the peers are installed
     python benchmarks/serving_peers.py --quick            # a smoke run; its figures mean little
     python benchmarks/serving_peers.py --only MLServer    # one of them, and Fairlead
 
@@ -284,7 +284,10 @@ def _variables(installed: Installed, material: Material) -> dict[str, str]:
 
 
 def _prepare(command: list[str], variables: dict[str, str]) -> None:
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired as err:
+        raise Unavailable("its model is not saved after two minutes") from err
     if done.returncode:
         raise Unavailable(f"its model cannot be saved: {last_line(done.stderr, 'Error')}")
 
@@ -363,15 +366,25 @@ def visit(installed: Installed, material: Material, levels: tuple[int, ...], sec
     Raises:
         Unavailable: It does not come up, or its answers are wrong.
     """
-    with running(installed, material) as target:
-        try:
-            worst = check(target, material)
-        except (OSError, KeyError, ValueError, RuntimeError, http.client.HTTPException) as err:
-            raise Unavailable(f"it cannot be asked: {type(err).__name__}: {last_line(str(err))}") from err
+    with running(installed, material) as target, _its_own_fault():
+        worst = check(target, material)
         chosen = levels if target.peer.protocol else (1,)
         load(target, material, chosen[-1], 1)
         samples = {level: load(target, material, level, seconds) for level in chosen}
         return Visit(target.seconds, resident_megabytes(target.process.pid), worst, samples)
+
+
+@contextlib.contextmanager
+def _its_own_fault() -> Iterator[None]:
+    """One peer that breaks must not cost the figures of the others."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except subprocess.CalledProcessError as err:
+        raise Unavailable(f"the load ended early: {last_line(err.stderr)}") from err
+    except Exception as err:
+        raise Unavailable(f"it cannot be asked: {type(err).__name__}: {last_line(str(err))}") from err
 
 
 def load(target: Running, material: Material, connections: int, seconds: float) -> Sample:
