@@ -22,21 +22,21 @@ from fairlead.config import Config
 from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
 from fairlead.logs import set_up_logs
 from fairlead.routing.table import SLOTS
-from fairlead.serving.gate import is_loopback
-from fairlead.serving.lane import Limits
-from fairlead.serving.observation import OFF, STDOUT
-from fairlead.serving.process import Settings, encode_settings
-from fairlead.serving.status import GatewayStatus, read_statuses
-from fairlead.serving.supervisor import Supervisor, road_of
-from fairlead.serving.tokens_file import read_tokens
+from fairlead.serving.http.lane import Limits
+from fairlead.serving.keys.gate import is_loopback
+from fairlead.serving.keys.tokens_file import read_tokens
+from fairlead.serving.observing.observation import OFF, STDOUT
+from fairlead.serving.processes.process import Settings, encode_settings
+from fairlead.serving.processes.status import GatewayStatus, read_statuses
+from fairlead.serving.processes.supervisor import Supervisor, road_of
 from fairlead.tokens import TokenSet
 
 if TYPE_CHECKING:
     from fairlead.app import Stores
     from fairlead.console.server import ConsoleServer
-    from fairlead.serving.asgi import ASGIApp
-    from fairlead.serving.delivery import TokenSource
-    from fairlead.serving.keyring import Keyring
+    from fairlead.serving.http.asgi import ASGIApp
+    from fairlead.serving.keys.keyring import Keyring
+    from fairlead.serving.processes.delivery import TokenSource
 
 __all__ = [
     "control",
@@ -95,7 +95,9 @@ def serve(
             signal.signal(number, lambda *_: supervisor.stop())
         for index in range(config.workers):
             settings = gateway_settings(config, f"gateway-{index}", port)
-            supervisor.add(settings.name, [sys.executable, "-m", "fairlead.serving.process", encode_settings(settings)])
+            supervisor.add(
+                settings.name, [sys.executable, "-m", "fairlead.serving.processes.process", encode_settings(settings)]
+            )
         supervisor.add("control", _control_command(config))
         _wait_until_ready(supervisor, config.workers, until)
         if not supervisor.stopping:
@@ -112,7 +114,7 @@ def control(config: Config) -> None:
     """Run the control process until SIGTERM or SIGINT: bring tables and bundles to this machine, carry reports back."""
     from fairlead.app import open_stores
     from fairlead.console.wishes import fulfil
-    from fairlead.serving.delivery import Delivery
+    from fairlead.serving.processes.delivery import Delivery
 
     set_up_logs(config.log_format, "control")
     stop = threading.Event()
@@ -162,7 +164,7 @@ def deliver_here(config: Config, stores: Stores) -> None:
         BundleError: A bundle is missing or corrupt.
         StorageError: A store or the disk refuses.
     """
-    from fairlead.serving.delivery import deliver
+    from fairlead.serving.processes.delivery import deliver
 
     deliver_tokens_here(config, stores)
     deliver(stores.database, stores.blobs, bundles=config.paths.bundles, table=config.paths.table)
@@ -175,7 +177,7 @@ def deliver_tokens_here(config: Config, stores: Stores) -> TokenSet:
         Conflict: The database has lost its tokens.
         StorageError: The database or the disk refuses.
     """
-    from fairlead.serving.delivery import deliver_tokens
+    from fairlead.serving.processes.delivery import deliver_tokens
 
     return deliver_tokens(stores.database, _token_source(), config.paths.tokens)
 
@@ -191,7 +193,7 @@ def operator_url(config: Config) -> str | None:
 
 def _token_source() -> TokenSource:
     from fairlead.registry.tokens import token_set, token_stamp
-    from fairlead.serving.delivery import TokenSource
+    from fairlead.serving.processes.delivery import TokenSource
 
     return TokenSource(token_stamp, token_set)
 

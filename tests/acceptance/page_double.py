@@ -14,13 +14,13 @@ from fairlead.bundle.manifest import Expected, Samples
 from fairlead.errors import PredictionFailed, QueueFull
 from fairlead.predictor.outcome import Outcome
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving.asgi import Bridge
-from fairlead.serving.doors import Doors
+from fairlead.serving.doors.door import Doors
+from fairlead.serving.doors.health import Health
+from fairlead.serving.doors.rest import Rest
 from fairlead.serving.gateway import Gateway, LiveEndpoint
-from fairlead.serving.health import Health
-from fairlead.serving.lane import Lane, Limits
-from fairlead.serving.rest import Rest
-from fairlead.serving.web import build_app
+from fairlead.serving.http.asgi import Bridge
+from fairlead.serving.http.lane import Lane, Limits
+from fairlead.serving.pages.web import build_app
 
 AIRPORTS = tuple(f"{a}{b}{c}" for a in "ABCD" for b in "LOST" for c in "AXYZN")
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from page_double import PAYLOADS, ROWS, Pages, gateway
 
-from fairlead.serving.look import HEADERS, assets
-from fairlead.serving.web import build_app
+from fairlead.serving.pages.look import HEADERS, assets
+from fairlead.serving.pages.web import build_app
 
 HTML = {"Accept": "text/html"}
 FLIGHT = {

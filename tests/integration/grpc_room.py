@@ -10,10 +10,10 @@ from fairlead.bundle.manifest import Samples
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.queue import BatchQueue
 from fairlead.schema import Column, Output, Schema
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.grpc.server import GrpcServer
-from fairlead.serving.lane import Limits
-from fairlead.serving.tensor_endpoint import TensorEndpoints
+from fairlead.serving.http.lane import Limits
 
 SCHEMA = Schema(
     (

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from fairlead.console.server import ConsoleServer, ConsoleSettings
-from fairlead.serving.lane import Limits
-from fairlead.serving.tokens_file import write_tokens
+from fairlead.serving.http.lane import Limits
+from fairlead.serving.keys.tokens_file import write_tokens
 from fairlead.tokens import Token, TokenSet, digest_of, make_secret
 from running import free_port
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from fairlead.cli import checkup
-from fairlead.cli.checkup import examine, judge_clock, judge_files, judge_package, judge_python, judge_space
+from fairlead import checkup
+from fairlead.checkup import examine, judge_clock, judge_files, judge_package, judge_python, judge_space
 from fairlead.config import load_config
 from fairlead.storage.database import open_database
 from running import free_port
@@ -144,7 +144,7 @@ def test_a_process_that_a_killed_service_left_is_told(config):
     config.paths.run.mkdir(parents=True)
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        from fairlead.serving.metrics import start_time
+        from fairlead.serving.observing.metrics import start_time
 
         told = [{"role": "gateway-0", "pid": child.pid, "start_time": start_time(child.pid)}]
         (config.paths.run / "processes.json").write_text(json.dumps(told))

@@ -14,7 +14,7 @@ from running import cli, free_port
 
 def test_a_service_without_the_port_imports_nothing_of_grpc():
     code = (
-        "import sys, fairlead.service, fairlead.serving.process, fairlead.cli.serve;"
+        "import sys, fairlead.service, fairlead.serving.processes.process, fairlead.cli.serve;"
         "print(sorted({'grpc', 'google.protobuf'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)

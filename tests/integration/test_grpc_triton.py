@@ -291,7 +291,7 @@ def test_both_gateways_answer_on_the_port(service, address, april_rows):
 
 
 def answered(running):
-    from fairlead.serving.status import read_statuses
+    from fairlead.serving.processes.status import read_statuses
 
     return [one.answered for one in sorted(read_statuses(running.home / "run"), key=lambda one: one.name)]
 

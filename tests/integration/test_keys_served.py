@@ -13,9 +13,9 @@ from fairlead.client import AsyncClient, Client
 from fairlead.console.api import Operator, build_app
 from fairlead.errors import Forbidden, RateLimited, Unauthenticated
 from fairlead.registry.audit import verify_chain
-from fairlead.serving import web
-from fairlead.serving.gate import PUBLIC
 from fairlead.serving.gateway import Gateway
+from fairlead.serving.keys.gate import PUBLIC
+from fairlead.serving.pages import web
 from fairlead.storage.database import open_database
 from running import CLI, cli, free_port, serving
 

@@ -13,8 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from fairlead.errors import DeadlineExceeded, SchemaMismatch
-from fairlead.serving.exposition import Family, render
-from fairlead.serving.metrics import BOUNDS, Metrics, Snapshot, collect, fold_ended, write_snapshot
+from fairlead.serving.observing.exposition import Family, render
+from fairlead.serving.observing.metrics import BOUNDS, Metrics, Snapshot, collect, fold_ended, write_snapshot
 
 
 def endpoint(name="flights", version="flights:1", variant="stable"):

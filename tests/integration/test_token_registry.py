@@ -8,8 +8,8 @@ import pytest
 from fairlead.errors import BadReference, Conflict, InvalidInput, NotFound
 from fairlead.registry.audit import audit_entries, verify_chain
 from fairlead.registry.tokens import create_token, list_tokens, revoke_token, token_set, token_stamp
-from fairlead.serving.delivery import TokenSource, deliver_tokens
-from fairlead.serving.tokens_file import read_tokens
+from fairlead.serving.keys.tokens_file import read_tokens
+from fairlead.serving.processes.delivery import TokenSource, deliver_tokens
 from fairlead.storage.database import open_database
 
 SOURCE = TokenSource(token_stamp, token_set)

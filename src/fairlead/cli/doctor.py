@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(context: click.Context, *, as_json: bool) -> None:
     """Say what is wrong with this machine; ends with 1 where something is."""
-    from fairlead.cli.checkup import examine
+    from fairlead.checkup import examine
 
     invocation = context.find_object(Invocation)
     assert invocation is not None

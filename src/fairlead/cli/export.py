@@ -83,7 +83,7 @@ def _runner(exporter: Exporter) -> Any:
 
 def _facts(config: Config) -> Mapping[str, object]:
     """What is known of this installation, by the names that exporters use."""
-    from fairlead.serving import look
+    from fairlead.serving.pages import look
 
     settings = {field.name: getattr(config, field.name) for field in msgspec.structs.fields(Config)}
     home = config.home.absolute()

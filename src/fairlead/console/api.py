@@ -18,9 +18,9 @@ from fairlead.registry.audit import audit_entries
 from fairlead.registry.registry import list_models, list_versions
 from fairlead.registry.tokens import list_tokens
 from fairlead.rollout.direct import deploy
-from fairlead.serving import problems
-from fairlead.serving.asgi import ASGIApp
-from fairlead.serving.keyring import Keyring, Need
+from fairlead.serving.http import problems
+from fairlead.serving.http.asgi import ASGIApp
+from fairlead.serving.keys.keyring import Keyring, Need
 from fairlead.storage.blobs import Blobs
 from fairlead.storage.database import Database
 

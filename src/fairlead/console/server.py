@@ -20,11 +20,11 @@ from loguru import logger
 from fairlead.console.api import operator_need
 from fairlead.errors import FairleadError
 from fairlead.routing.cache import fingerprint
-from fairlead.serving.asgi import ASGIApp, Bridge
-from fairlead.serving.gate import Gate, Hosts
-from fairlead.serving.keyring import Keyring
-from fairlead.serving.lane import Lane, Limits
-from fairlead.serving.tokens_file import read_tokens
+from fairlead.serving.http.asgi import ASGIApp, Bridge
+from fairlead.serving.http.lane import Lane, Limits
+from fairlead.serving.keys.gate import Gate, Hosts
+from fairlead.serving.keys.keyring import Keyring
+from fairlead.serving.keys.tokens_file import read_tokens
 from fairlead.tokens import TokenSet
 
 __all__ = ["ConsoleServer", "ConsoleSettings", "is_usable"]

@@ -12,7 +12,7 @@ from loguru import logger
 
 from fairlead.errors import FairleadError
 from fairlead.rollout.direct import deploy, retire
-from fairlead.serving.wishes import Outcome, Wish, outcome_of, pending, settle
+from fairlead.serving.processes.wishes import Outcome, Wish, outcome_of, pending, settle
 from fairlead.storage.blobs import Blobs
 from fairlead.storage.database import Database
 

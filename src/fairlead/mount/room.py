@@ -29,7 +29,7 @@ from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.serving.follower import LOOK_SECONDS, Follower
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.loader import Loader
-from fairlead.serving.status import State
+from fairlead.serving.processes.status import State
 
 __all__ = ["Room"]
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from fairlead.bundle.reader import Bundle
 from fairlead.predictor.worker import Worker
-from fairlead.serving.supervisor import bare_environment
+from fairlead.serving.processes.supervisor import bare_environment
 
 __all__ = ["OwnProcess"]
 

@@ -27,8 +27,8 @@ from fairlead.mount import exchange
 from fairlead.mount.exchange import Reply
 from fairlead.mount.room import Room
 from fairlead.routing.table import check_endpoint
-from fairlead.serving import problems
-from fairlead.serving.rest import read_rows
+from fairlead.serving.doors.rest import read_rows
+from fairlead.serving.http import problems
 
 __all__ = ["MountedWSGI", "wsgi"]
 

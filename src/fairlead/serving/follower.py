@@ -18,7 +18,7 @@ from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.routing.table import RoutingTable
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.loader import Loader
-from fairlead.serving.status import State
+from fairlead.serving.processes.status import State
 
 __all__ = ["LOOK_SECONDS", "Follower"]
 

@@ -6,8 +6,8 @@ import zlib
 import pytest
 
 from fairlead.errors import InvalidInput, TooLarge
-from fairlead.serving.compression import accepted, compress, inflate
-from fairlead.serving.problems import UnsupportedMediaType
+from fairlead.serving.http.compression import accepted, compress, inflate
+from fairlead.serving.http.problems import UnsupportedMediaType
 
 BODY = b'{"inputs": []}' * 100
 

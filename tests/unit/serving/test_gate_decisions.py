@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.errors import Forbidden, InvalidInput, Unauthenticated
-from fairlead.serving.gate import PUBLIC, Gate, Hosts, is_loopback, public_need
-from fairlead.serving.keyring import OPEN_SCOPES, Keyring, Need, refusal
-from fairlead.serving.lane import Request
-from fairlead.serving.problems import MisdirectedRequest
-from fairlead.serving.tokens_file import read_tokens, write_tokens
+from fairlead.serving.http.lane import Request
+from fairlead.serving.http.problems import MisdirectedRequest
+from fairlead.serving.keys.gate import PUBLIC, Gate, Hosts, is_loopback, public_need
+from fairlead.serving.keys.keyring import OPEN_SCOPES, Keyring, Need, refusal
+from fairlead.serving.keys.tokens_file import read_tokens, write_tokens
 from fairlead.tokens import Token, TokenSet, digest_of, make_secret
 
 SECRET, ID = make_secret()
@@ -360,7 +360,7 @@ def test_tokens_are_compared_in_constant_time_and_nowhere_by_equality():
     import inspect
 
     import fairlead.tokens
-    from fairlead.serving import keyring as module
+    from fairlead.serving.keys import keyring as module
 
     assert "hmac.compare_digest" in inspect.getsource(fairlead.tokens.holds)
     compared = [

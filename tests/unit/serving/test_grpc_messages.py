@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from fairlead.serving.grpc.admission import need_of
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, POOL, REFLECTION, message, reader_of
-from fairlead.serving.keyring import Need
+from fairlead.serving.keys.keyring import Need
 
 FOLDER = Path(str(files("fairlead.serving.grpc").joinpath("protocol")))
 METHODS = [one for name in (INFERENCE, HEALTH, *REFLECTION) for one in POOL.FindServiceByName(name).methods]

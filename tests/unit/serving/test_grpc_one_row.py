@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from fairlead.errors import FairleadError
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
+from fairlead.serving.doors.tensors import TensorReader
 from fairlead.serving.grpc.contents import read_inputs
 from fairlead.serving.grpc.messages import message
 from fairlead.serving.grpc.one_row import OneRow
-from fairlead.serving.tensors import TensorReader
 
 SCHEMA = Schema(
     (

@@ -5,8 +5,8 @@ from grpc import StatusCode
 
 from fairlead import errors
 from fairlead.errors import FairleadError
-from fairlead.serving import problems
 from fairlead.serving.grpc.status import STATUS, code_of, retry_after, told
+from fairlead.serving.http import problems
 
 
 def tree(kind=FairleadError):

@@ -10,8 +10,9 @@ from fairlead.answer import Answer
 from fairlead.bundle.manifest import Expected, Samples
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving import docs_page, openapi, problems
 from fairlead.serving.gateway import LiveEndpoint
+from fairlead.serving.http import problems
+from fairlead.serving.pages import docs_page, openapi
 
 ROW = ('O\'Hare "x"', 3, None, True)
 SCHEMA = Schema(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.errors import InvalidInput
-from fairlead.serving.openinference_wire import header_length, read_request, write_response
-from fairlead.serving.tensors import Tensor
+from fairlead.serving.doors.openinference_wire import header_length, read_request, write_response
+from fairlead.serving.doors.tensors import Tensor
 
 # The example request of the specification's section "Inference".
 EXAMPLE = {

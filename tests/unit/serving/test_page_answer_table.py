@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fairlead.answer import Answer
 from fairlead.errors import InvalidInput, TooLarge
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving import answer_table
+from fairlead.serving.pages import answer_table
 
 SCHEMA = Schema(
     (Column("temp", "number", nullable=True), Column("prediction", "string")),

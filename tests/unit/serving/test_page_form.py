@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving import form
+from fairlead.serving.pages import form
 
 LATE = Output("classification", "late", (False, True))
 FEW = Column("origin", "string", categories=("LGA", "EWR", "other", "=EWR"))

@@ -6,7 +6,7 @@ from fairlead.answer import Answer
 from fairlead.errors import PredictionFailed, QueueFull, SchemaMismatch
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving import page
+from fairlead.serving.pages import page
 
 FLIGHTS = Schema(
     (

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from fairlead.schema import Output
-from fairlead.serving import words
+from fairlead.serving.pages import words
 
 
 def test_a_column_is_labelled_as_people_write_it():

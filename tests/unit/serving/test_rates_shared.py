@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.serving.rates import Rates, next_arrival
+from fairlead.serving.keys.rates import Rates, next_arrival
 
 
 class Bucket:

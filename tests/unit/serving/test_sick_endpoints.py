@@ -6,13 +6,13 @@ import pytest
 
 from fairlead.bundle.manifest import Samples
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving import errorbody
+from fairlead.serving.doors.openinference import OpenInference
+from fairlead.serving.doors.repository import Repository
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
+from fairlead.serving.doors.v1 import V1
 from fairlead.serving.gateway import Gateway, LiveEndpoint
-from fairlead.serving.lane import Request
-from fairlead.serving.openinference import OpenInference
-from fairlead.serving.repository_door import Repository
-from fairlead.serving.tensor_endpoint import TensorEndpoints
-from fairlead.serving.v1 import V1
+from fairlead.serving.http import errorbody
+from fairlead.serving.http.lane import Request
 
 SCHEMA = Schema((Column("x", "number"),), Output("regression"))
 

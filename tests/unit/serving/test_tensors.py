@@ -11,7 +11,7 @@ from fairlead.answer import Answer
 from fairlead.errors import InvalidInput, SchemaMismatch, TooLarge
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving.tensors import DATATYPES, Tensor, TensorReader, TensorWriter, raw_of
+from fairlead.serving.doors.tensors import DATATYPES, Tensor, TensorReader, TensorWriter, raw_of
 
 MIXED = Schema(
     (

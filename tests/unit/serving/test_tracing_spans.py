@@ -10,9 +10,9 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from fairlead.serving.identity import identify
-from fairlead.serving.lane import Request
-from fairlead.serving.tracing import Tracing, asked_for, make_provider, open_tracing
+from fairlead.serving.http.lane import Request
+from fairlead.serving.observing.identity import identify
+from fairlead.serving.observing.tracing import Tracing, asked_for, make_provider, open_tracing
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -93,7 +93,7 @@ def test_traces_are_sent_where_the_standard_variables_say_so(environment, wanted
 
 def test_without_them_opentelemetry_is_not_imported():
     code = (
-        "import sys; from fairlead.serving.tracing import open_tracing; assert open_tracing({}, 'g') is None;"
+        "import sys; from fairlead.serving.observing.tracing import open_tracing; assert open_tracing({}, 'g') is None;"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

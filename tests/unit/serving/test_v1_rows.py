@@ -7,7 +7,7 @@ import pytest
 from fairlead.errors import InvalidInput, SchemaMismatch, TooLarge
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving.v1 import read_rows
+from fairlead.serving.doors.v1 import read_rows
 
 SCHEMA = Schema((Column("tag", "string", nullable=True), Column("sensor", "number")), Output("regression"))
 ONE = Schema((Column("x", "number"),), Output("regression"))

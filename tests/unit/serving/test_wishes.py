@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fairlead.errors import Conflict, NotFound
-from fairlead.serving.wishes import Outcome, Wish, Wishes, outcome_of, pending, settle
+from fairlead.serving.processes.wishes import Outcome, Wish, Wishes, outcome_of, pending, settle
 
 
 def fulfil(folder, answer):

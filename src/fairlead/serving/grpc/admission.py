@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fairlead.errors import InvalidInput
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, REFLECTION
-from fairlead.serving.keyring import Need
+from fairlead.serving.keys.keyring import Need
 
 __all__ = ["authorization_of", "model_of", "need_of"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from fairlead.errors import InvalidInput
+from fairlead.serving.doors.tensors import DATATYPES, Tensor, raw_of
 from fairlead.serving.grpc.messages import message
-from fairlead.serving.tensors import DATATYPES, Tensor, raw_of
 
 __all__ = ["FIELD", "read_inputs", "write_outputs"]
 

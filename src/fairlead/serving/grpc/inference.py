@@ -17,6 +17,9 @@ from loguru import logger
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, Forbidden, InvalidInput, NotFound, Overloaded
 from fairlead.schema import Row
+from fairlead.serving.doors.repository import Steer
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
+from fairlead.serving.doors.tensors import TensorSpec, raw_of
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.admission import authorization_of, model_of
 from fairlead.serving.grpc.contents import read_inputs, write_outputs
@@ -24,11 +27,8 @@ from fairlead.serving.grpc.health import is_ready
 from fairlead.serving.grpc.messages import message, reader_of
 from fairlead.serving.grpc.one_row import OneRow
 from fairlead.serving.grpc.status import told
-from fairlead.serving.problems import unexpected
-from fairlead.serving.repository_door import Steer
-from fairlead.serving.tensor_endpoint import TensorEndpoint, TensorEndpoints
-from fairlead.serving.tensors import TensorSpec, raw_of
-from fairlead.serving.wishes import Verb
+from fairlead.serving.http.problems import unexpected
+from fairlead.serving.processes.wishes import Verb
 
 __all__ = ["Actor", "Inference", "Sized", "read_sized"]
 

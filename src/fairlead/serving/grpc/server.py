@@ -15,6 +15,8 @@ from grpc import aio
 from loguru import logger
 
 from fairlead.errors import Conflict, FairleadError, InvalidInput
+from fairlead.serving.doors.repository import Steer
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.admission import authorization_of, need_of
 from fairlead.serving.grpc.health import Health
@@ -22,11 +24,9 @@ from fairlead.serving.grpc.inference import Inference, read_sized
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, POOL, REFLECTION, message, reader_of
 from fairlead.serving.grpc.reflection import Reflection
 from fairlead.serving.grpc.status import code_of, retry_after, told
-from fairlead.serving.keyring import Keyring
-from fairlead.serving.lane import Limits
-from fairlead.serving.problems import unexpected
-from fairlead.serving.repository_door import Steer
-from fairlead.serving.tensor_endpoint import TensorEndpoints
+from fairlead.serving.http.lane import Limits
+from fairlead.serving.http.problems import unexpected
+from fairlead.serving.keys.keyring import Keyring
 
 __all__ = ["GrpcServer"]
 

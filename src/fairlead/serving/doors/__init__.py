@@ -1,0 +1,1 @@
+"""The doors: one protocol each. They translate; the gateway answers."""

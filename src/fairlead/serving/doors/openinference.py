@@ -1,0 +1,220 @@
+"""The Open Inference Protocol (V2) over REST, with Triton's binary tensors, model configuration and statistics.
+
+```
+/v2   /v2/health/{live,ready}   /v2/models   /v2/models/stats
+/v2/models/{endpoint}[/versions/{number}]   …/ready   …/config   …/stats   …/infer
+```
+
+An endpoint is what the protocol calls a model. One version of it is live at a time, so a version in the address is a claim
+that is checked. Whatever is wrong, the answer is `{"error": "…"}`; the repository extension has a door of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from fairlead.answer import Answer
+from fairlead.errors import FairleadError, NotFound, Overloaded
+from fairlead.schema import Row
+from fairlead.serving.doors.door import segments, tell
+from fairlead.serving.doors.openinference_wire import Asked, Wanted, header_length, read_request, write_response
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.http.compression import accepted, compress, inflate
+from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.problems import method_not_allowed
+
+__all__ = ["OpenInference"]
+
+EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
+
+_PREFIX: Final = b"/v2"
+_LARGE: Final = 64 * 1024
+"""A longer body is read, and its answer written, in a thread."""
+
+_BINARY: Final = b"application/octet-stream"
+_JSON: Final = b"application/json"
+
+
+class OpenInference:
+    """The door.
+
+    Args:
+        gateway: Answers rows.
+        endpoints: The live endpoints as tensor clients see them.
+        max_body: How many bytes a compressed body may inflate to.
+    """
+
+    def __init__(self, gateway: Gateway, endpoints: TensorEndpoints, *, max_body: int) -> None:
+        self._gateway = gateway
+        self._endpoints = endpoints
+        self._max_body = max_body
+        self._version = importlib.metadata.version("fairlead")
+
+    def handler(self, request: Request, path: bytes) -> Handler | None:  # noqa: ARG002 - a door's signature
+        """Who answers this request (see `doors.Door`): everything under `/v2`."""
+        return self._answer if path[:3] == _PREFIX and path[3:4] in {b"", b"/"} else None
+
+    def _answer(self, connection: Connection, request: Request) -> None:
+        try:
+            self._route(connection, request)
+        except FairleadError as error:
+            connection.respond_error(request, error)
+
+    def _route(self, connection: Connection, request: Request) -> None:
+        match segments(request.url.partition(b"?")[0])[1:]:
+            case []:
+                answer = self._server
+            case ["health", "live"]:
+                answer = _live
+            case ["health", "ready"]:
+                answer = self._ready(connection)
+            case ["models"]:
+                answer = self._models
+            case ["models", "stats"] if "stats" not in self._gateway.endpoints:
+                answer = self._statistics
+            case ["models", name, "versions", version, *rest]:
+                return self._model(connection, request, name, version, rest)
+            case ["models", name, *rest]:
+                return self._model(connection, request, name, None, rest)
+            case _:
+                raise _nothing()
+        tell(connection, request, answer)
+        return None
+
+    def _model(
+        self, connection: Connection, request: Request, name: str, version: str | None, rest: Sequence[str]
+    ) -> None:
+        endpoint = self._endpoints.find(name, version)
+        if rest == ["infer"]:
+            self._infer(connection, request, endpoint)
+            return
+        answer: Callable[[], object]
+        match rest:
+            case []:
+                answer = endpoint.metadata
+            case ["ready"]:
+                answer = self._model_ready(connection, endpoint)
+            case ["config"]:
+                answer = endpoint.config
+            case ["stats"]:
+                answer = lambda: {"model_stats": [endpoint.statistics()]}  # noqa: E731 - as short as its neighbours
+            case _:
+                raise _nothing()
+        tell(connection, request, answer)
+
+    # -- what is told ----------------------------------------------------------------------------------------------
+
+    def _server(self) -> object:
+        return {"name": "fairlead", "version": self._version, "extensions": EXTENSIONS}
+
+    def _models(self) -> object:
+        return {"models": sorted(self._gateway.endpoints)}
+
+    def _statistics(self) -> object:
+        return {"model_stats": [endpoint.statistics() for endpoint in self._endpoints.all()]}
+
+    def _ready(self, connection: Connection) -> Callable[[], object]:
+        if connection.draining or self._gateway.revision < 0:
+            raise Overloaded("The service is stopping." if connection.draining else "Nothing is loaded yet.")
+        live = self._gateway.endpoints.values()
+        if live and not any(one.healthy for one in live):
+            raise Overloaded("No endpoint answers at the moment.", retry_after=1)
+        return lambda: {"ready": True}
+
+    def _model_ready(self, connection: Connection, endpoint: TensorEndpoint) -> Callable[[], object]:
+        self._ready(connection)
+        if not endpoint.live.healthy:
+            raise Overloaded(f"{endpoint.live.name!r} does not answer at the moment.", retry_after=1)
+        return lambda: {"name": endpoint.live.name, "ready": True}
+
+    # -- infer -----------------------------------------------------------------------------------------------------
+
+    def _infer(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
+        if request.method != b"POST":
+            raise method_not_allowed(request.method, "POST", "Tensors are sent with POST.")
+        request.live = endpoint.live
+        if len(request.body) > _LARGE or request.header(b"content-encoding") is not None:
+            self._gateway.start(self._infer_apart(connection, request, endpoint))
+            return
+        try:
+            asked, rows = self._read(endpoint, request)
+        except FairleadError as error:
+            self._refuse(connection, request, endpoint, error)
+            return
+
+        def done(found: list[Answer] | FairleadError) -> None:
+            if isinstance(found, FairleadError):
+                endpoint.tally.failed(request.received)
+                connection.respond_error(request, found)
+            else:
+                endpoint.tally.succeeded(len(rows), request.received)
+                connection.respond(request, 200, *_written(endpoint, request, asked, found))
+
+        self._gateway.submit(endpoint.live, rows, done, request.received, None, request.expires)
+
+    async def _infer_apart(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
+        """Read and write in a thread: what is long, or must be inflated, must not hold up those who ask for one row."""
+        live = endpoint.live
+        try:
+            asked, rows = await asyncio.to_thread(self._read, endpoint, request)
+        except FairleadError as error:
+            self._refuse(connection, request, endpoint, error)
+            return
+        try:
+            found = await self._gateway.predict(
+                live.name, rows, live=live, received=request.received, expires=request.expires
+            )
+        except FairleadError as error:
+            endpoint.tally.failed(request.received)
+            connection.respond_error(request, error)
+            return
+        endpoint.tally.succeeded(len(rows), request.received)
+        connection.respond(request, 200, *await asyncio.to_thread(_written, endpoint, request, asked, found))
+
+    def _refuse(self, connection: Connection, request: Request, endpoint: TensorEndpoint, error: FairleadError) -> None:
+        endpoint.tally.failed(request.received)
+        self._gateway.refuse(endpoint.live, error, request.received)
+        connection.respond_error(request, error)
+
+    def _read(self, endpoint: TensorEndpoint, request: Request) -> tuple[Asked, list[Row]]:
+        """What is asked, and its rows.
+
+        Raises:
+            InvalidInput: The body is not as the protocol says, or its rows do not fit.
+        """
+        body = request.body
+        if (encoding := request.header(b"content-encoding")) is not None:
+            body = inflate(body, encoding, limit=self._max_body)
+        length = header_length(request.header(b"inference-header-content-length"))
+        asked = Asked((endpoint.reader.sole(body),), binary=True) if length == 0 else read_request(body, length)
+        endpoint.writer.check([one.name for one in asked.outputs])
+        return asked, endpoint.reader.read(asked.tensors)
+
+
+def _written(
+    endpoint: TensorEndpoint, request: Request, asked: Asked, answers: Sequence[Answer]
+) -> tuple[bytes, bytes, bytes]:
+    """The answer's body, content type and header lines."""
+    wanted = asked.outputs or [Wanted(spec.name, asked.binary) for spec in endpoint.writer.specs]
+    specs = endpoint.writer.check([one.name for one in wanted])
+    tensors = endpoint.writer.write(answers, specs)
+    # A caller who gave the request no name gets ours: the first prediction's.
+    request_id = asked.id or answers[0].id
+    flags = [one.binary for one in wanted]
+    body, length = write_response(endpoint.live.name, endpoint.version, request_id, tensors, flags)
+    body, headers = compress(body, accepted(request.header(b"accept-encoding")))
+    if length is None:
+        return body, _JSON, headers
+    return body, _BINARY, headers + b"inference-header-content-length: %d\r\n" % length
+
+
+def _live() -> object:
+    return {"live": True}
+
+
+def _nothing() -> NotFound:
+    return NotFound("The Open Inference Protocol has nothing here.", hint="GET /v2 names the extensions.")

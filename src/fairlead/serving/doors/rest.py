@@ -1,0 +1,127 @@
+"""The REST door: `POST /predict/{endpoint}` with an object, an array or CSV. It translates; the gateway answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from fairlead.answer import Answer
+from fairlead.errors import FairleadError, InvalidInput
+from fairlead.rows import RowReader
+from fairlead.schema import Row
+from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allowed
+
+__all__ = ["PREFIX", "Rest", "read_rows"]
+
+PREFIX: Final = b"/predict/"
+
+_LARGE: Final = 64 * 1024
+"""A longer body is read in a thread."""
+
+_encode = msgspec.json.Encoder().encode
+_JSON: Final = frozenset({b"application/json", b"text/json"})
+_CSV: Final = frozenset({b"text/csv", b"application/csv"})
+
+
+class Rest:
+    """The REST door.
+
+    Args:
+        gateway: Answers rows.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def routes(self, endpoints: Mapping[str, LiveEndpoint]) -> dict[bytes, Handler]:
+        """The fast routes: the handler of each endpoint by its exact target."""
+        return {PREFIX + name.encode(): self._predictor(live) for name, live in endpoints.items()}
+
+    def handler(self, request: Request, path: bytes) -> Handler | None:  # noqa: ARG002 - a door's signature
+        """Who answers this request (see `doors.Door`): a target with a query, or a mistake."""
+        return self._predict_slowly if path.startswith(PREFIX) else None
+
+    def _predictor(self, live: LiveEndpoint) -> Handler:
+        """The handler of one endpoint: the hot path."""
+        submit, from_json = self._gateway.submit, live.reader.from_json
+
+        def predict(connection: Connection, request: Request) -> None:
+            request.live = live
+            if len(request.body) > _LARGE:
+                self._gateway.start(self._predict_large(live, connection, request))
+                return
+            content_type = request.header(b"content-type")
+            try:
+                if content_type == b"application/json":
+                    rows, single = from_json(request.body)
+                else:
+                    rows, single = read_rows(live.reader, content_type, request.body)
+            except FairleadError as error:
+                self._gateway.refuse(live, error, request.received)
+                connection.respond_error(request, error)
+                return
+
+            def done(found: list[Answer] | FairleadError) -> None:
+                if isinstance(found, FairleadError):
+                    connection.respond_error(request, found)
+                else:
+                    connection.respond(request, 200, _encode(found[0] if single else found))
+
+            submit(live, rows, done, request.received, None, request.expires)
+
+        return predict
+
+    async def _predict_large(self, live: LiveEndpoint, connection: Connection, request: Request) -> None:
+        """Read and write many rows in a thread: what takes long must not hold up those who ask for one."""
+        content_type = request.header(b"content-type")
+        try:
+            rows, single = await asyncio.to_thread(read_rows, live.reader, content_type, request.body)
+        except FairleadError as error:
+            self._gateway.refuse(live, error, request.received)
+            connection.respond_error(request, error)
+            return
+        try:
+            answers = await self._gateway.predict(
+                live.name, rows, live=live, received=request.received, expires=request.expires
+            )
+        except FairleadError as error:
+            connection.respond_error(request, error)
+        else:
+            connection.respond(request, 200, await asyncio.to_thread(_encode, answers[0] if single else answers))
+
+    def _predict_slowly(self, connection: Connection, request: Request) -> None:
+        name = request.url.partition(b"?")[0][len(PREFIX) :].decode("utf-8", "replace")
+        live = self._gateway.endpoints.get(name)
+        if live is None:
+            connection.respond_error(request, self._gateway.unknown(name))
+        elif request.method != b"POST":
+            hint = f"POST a row to /predict/{name}; GET /docs tells how."
+            connection.respond_error(request, method_not_allowed(request.method, "POST", hint))
+        else:
+            self._predictor(live)(connection, request)
+
+
+def read_rows(reader: RowReader, content_type: bytes | None, body: bytes) -> tuple[list[Row], bool]:
+    """Read rows by their content type; without one, JSON is assumed.
+
+    Raises:
+        UnsupportedMediaType: Neither JSON nor CSV.
+        InvalidInput: The rows cannot be read.
+    """
+    kind = b"application/json" if content_type is None else content_type.partition(b";")[0].strip().lower()
+    if kind in _JSON:
+        return reader.from_json(body)
+    if kind in _CSV:
+        try:
+            return reader.from_csv(body.decode("utf-8")), False
+        except UnicodeDecodeError as err:
+            raise InvalidInput(f"The table is not UTF-8: byte {err.start} cannot be read.") from err
+    raise UnsupportedMediaType(
+        f"The content type {kind[:80].decode('ascii', 'replace')!r} is not read here.",
+        hint="Send application/json or text/csv; with curl: -H 'content-type: application/json'.",
+    )

@@ -1,0 +1,1 @@
+"""Who may ask: tokens, the default-deny gate, rates."""
