@@ -334,12 +334,14 @@ def _limits(config: Config) -> Limits:
 
 def worker_command(config: Config, digest: str) -> list[str]:
     """How the worker of a bundle is started."""
+    from fairlead.predictor import launch
     from fairlead.predictor.worker import socket_path
 
     paths = config.paths
-    where = [str(paths.bundles / digest), digest, str(socket_path(paths.run, digest))]
-    limits = [str(config.worker_memory), str(config.worker_timeout)]
-    return [sys.executable, "-m", "fairlead.predictor.worker_process", *where, *limits]
+    path = socket_path(paths.run, digest)
+    return launch.worker_command(
+        paths.bundles / digest, digest, path, memory=config.worker_memory, seconds=config.worker_timeout
+    )
 
 
 def url(host: str, port: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from fairlead.bundle.reader import Bundle
+from fairlead.predictor.launch import bare_environment, worker_command
 from fairlead.predictor.worker import Worker
-from fairlead.serving.processes.supervisor import bare_environment
 
 __all__ = ["OwnProcess"]
 
@@ -42,9 +41,7 @@ class OwnProcess:
         folder = Path(tempfile.mkdtemp(prefix="fairlead-worker-"))
         path = folder / "worker.sock"
         self.worker = Worker(path, timeout=seconds)
-        limits = [str(memory), str(seconds)]
-        what = [str(bundle.folder), bundle.digest, str(path), *limits]
-        self._command = [_interpreter(), "-m", "fairlead.predictor.worker_process", *what]
+        self._command = worker_command(bundle.folder, bundle.digest, path, memory=memory, seconds=seconds)
         self._running: list[subprocess.Popen[bytes]] = []
         self._start_at = 0.0
         self.end = weakref.finalize(self, _end, self._running, folder, os.getpid())
@@ -75,9 +72,3 @@ def _end(running: list[subprocess.Popen[bytes]], folder: Path, owner: int) -> No
             process.kill()
             process.wait()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _interpreter() -> str:
-    """Python's own program: inside of Apache or uWSGI, `sys.executable` is theirs."""
-    here = Path(sys.executable or "/")
-    return str(here) if here.name.startswith("python") else str(Path(sys.exec_prefix, "bin", "python3"))

@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from fairlead.bundle.manifest import Expected
 from fairlead.bundle.reader import Bundle
 from fairlead.errors import BundleError
 from fairlead.packing.isolation import MEMORY, clean_environment, last_words
+from fairlead.predictor.launch import worker_command
 from fairlead.predictor.worker import Worker, socket_path
 from fairlead.schema import Row
 
@@ -44,10 +44,11 @@ def answer_in_worker(bundle: Bundle, rows: Sequence[Row], *, memory: int = MEMOR
     with tempfile.TemporaryDirectory(prefix="fairlead-worker-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         path = socket_path(folder, bundle.digest)
-        arguments = [str(bundle.folder.resolve()), bundle.digest, str(path), str(memory), str(_ANSWER_SECONDS)]
+        where = bundle.folder.resolve()
+        command = worker_command(where, bundle.digest, path, memory=memory, seconds=_ANSWER_SECONDS)
         with (folder / "said.txt").open("wb") as said:
             process = subprocess.Popen(  # noqa: S603 - this Python, this package
-                [sys.executable, "-P", "-m", "fairlead.predictor.worker_process", *arguments],
+                command,
                 cwd=folder,
                 env=clean_environment(folder),
                 stdin=subprocess.DEVNULL,

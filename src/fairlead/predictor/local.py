@@ -25,6 +25,7 @@ from fairlead.bundle.reader import Bundle
 from fairlead.errors import DeadlineExceeded, InvalidInput, PredictionFailed
 from fairlead.predictor.columnar import Answers, ColumnarPredictor, Columns, Names, Numbers, names_of, numbers_of
 from fairlead.predictor.compiled import compiled, open_session
+from fairlead.predictor.launch import bare_environment, worker_command
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.wire import HEAD, Ask, Told, short_path
 from fairlead.rows import RowReader
@@ -155,9 +156,9 @@ class LocalWorker:
     def __init__(self, bundle: Bundle, *, memory: int, seconds: float) -> None:
         folder = Path(tempfile.mkdtemp(prefix="fairlead-worker-"))
         path = folder / "worker.sock"
-        arguments = [str(bundle.folder), bundle.digest, str(path), str(memory), str(seconds)]
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "fairlead.predictor.worker_process", *arguments],
+            worker_command(bundle.folder, bundle.digest, path, memory=memory, seconds=seconds),
+            env=bare_environment(),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

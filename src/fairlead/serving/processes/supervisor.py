@@ -27,10 +27,11 @@ from loguru import logger
 
 from fairlead.bundle.reader import MANIFEST, read_manifest
 from fairlead.errors import Conflict, FairleadError, StorageError
+from fairlead.predictor.launch import bare_environment
 from fairlead.routing.cache import fingerprint, read_cached
 from fairlead.serving.processes.status import read_statuses
 
-__all__ = ["Child", "Left", "Supervisor", "bare_environment", "left_processes", "road_of", "wanted_workers"]
+__all__ = ["Child", "Left", "Supervisor", "left_processes", "road_of", "wanted_workers"]
 
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -300,9 +301,3 @@ def _stop_all(children: Sequence[Child], seconds: float) -> None:
 
 def _how(code: int) -> str:
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-
-
-def bare_environment() -> dict[str, str]:
-    """What a worker needs to find its libraries, and no secrets."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TZ")
-    return {name: os.environ[name] for name in kept if name in os.environ}
