@@ -152,7 +152,8 @@ def _fairlead() -> list[Peer]:
 
 def _servers(model: list[str]) -> list[Peer]:
     """Those that are made for models."""
-    mlserver = ["mlserver>=1.7,<1.8", "mlserver-sklearn>=1.7,<1.8", *model]
+    # With uvloop 0.22 and later MLServer 1.7.1 does not start unless it is told to do without a process for the model.
+    mlserver = ["mlserver>=1.7,<1.8", "mlserver-sklearn>=1.7,<1.8", "uvloop<0.22", *model]
     start = ["{bin}/mlserver", "start", "{own}/model"]
     folder = ["{python}", "-m", "peers.mlserver_folder", "{own}/model"]
     mlflow = ["{bin}/mlflow", "models", "serve", "--model-uri", "{own}/model", "--env-manager", "local"]

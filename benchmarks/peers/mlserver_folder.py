@@ -1,8 +1,8 @@
 """The settings of MLServer, as its documentation has them: `python -m peers.mlserver_folder FOLDER ROWS`.
 
-Its scikit-learn runtime with adaptive batching of up to ROWS; off where that is 0, for one caller who would only wait. The columns are named with their content types, so that the pandas codec makes the
-pipeline's table of them and clients of both protocols need not say so. One core, so no second process for the model: `parallel_workers` 0
-is what it is fastest with here.
+Its scikit-learn runtime with adaptive batching of up to ROWS, and one process for the model, as by default. Where ROWS is 0 there are neither
+batches nor that process: they would only cost one caller time. The columns are named with their content types, so that the pandas codec makes
+the pipeline's table of them and clients of both protocols need not say so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def column(name: str) -> dict[str, Any]:
     return {"name": name, "datatype": "FP64", "shape": [-1, 1]}
 
 
-SETTINGS = {"debug": False, "parallel_workers": 0, "host": "127.0.0.1"}
+SETTINGS = {"debug": False, "host": "127.0.0.1"}
 MODEL = {
     "name": "flights",
     "implementation": "mlserver_sklearn.SKLearnModel",
@@ -35,5 +35,5 @@ if __name__ == "__main__":
     folder, size = Path(sys.argv[1]), int(sys.argv[2])
     batches = {"max_batch_size": size, "max_batch_time": 0.005} if size else {}
     (folder / "flights").mkdir(parents=True)
-    (folder / "settings.json").write_text(json.dumps(SETTINGS))
+    (folder / "settings.json").write_text(json.dumps(SETTINGS | {"parallel_workers": 1 if size else 0}))
     (folder / "flights" / "model-settings.json").write_text(json.dumps(MODEL | batches))
