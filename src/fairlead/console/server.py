@@ -158,4 +158,5 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     listener.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    listener.listen()  # now: who was told that the port is open may come before the loop has started
     return listener
