@@ -29,6 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import pandas as pd
 
 from environments import Unavailable, environment, last_line, megabytes, version_of
 from material import MODEL, ROWS, WINTER, Material, deploy, prepare
@@ -47,7 +48,7 @@ from measuring import (
     stop,
     wrk,
 )
-from peers.kept import Kept
+from peers.kept import kept
 from peers.protocols import BENTOML, MLFLOW, TENSORS, Protocol, Row, plain
 
 ROOT = HERE.parent
@@ -524,11 +525,11 @@ def _install(wanted: list[Peer], venvs: Path | None) -> tuple[list[Installed], d
 
 
 def _material(folder: Path, count: int) -> Material:
-    """The model packed twice: as it is, and behind a class that nobody can look into."""
+    """The model packed twice: as it is, and behind a step that nobody can look into."""
     print("Training, packing …", file=sys.stderr)
     material = prepare(folder, count)
-    (folder / "kept.pkl").write_bytes(pickle.dumps(Kept(material.model)))
-    os.environ["PYTHONPATH"] = str(HERE)  # the class is found there, by whoever opens the file
+    (folder / "kept.pkl").write_bytes(pickle.dumps(kept(material.model, pd.DataFrame(material.rows))))
+    os.environ["PYTHONPATH"] = str(HERE)  # the step is found there, by whoever opens the file
     deploy(folder, "kept.pkl", "home-kept")
     return material
 

@@ -490,8 +490,9 @@ def _mismatch(problems: Sequence[tuple[int | None, _Problem]], hint: str) -> Sch
     where = "" if number is None else f"Row {number}: "
     subject = f"column {first.field!r}: " if first.field else ""
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    told = f"{where}{subject}expected {first.expected}, got {first.got}{more}."
     return SchemaMismatch(
-        f"{where}{subject}expected {first.expected}, got {first.got}{more}.",
+        told[:1].upper() + told[1:],
         hint=first.hint or hint,
         row=number,
         field=first.field or None,

@@ -102,6 +102,15 @@ def test_only_the_guilty_row_of_a_batch_fails(service):
     ]
 
 
+def test_a_model_that_hangs_is_ended_and_replaced(service):
+    service.wait_for(lambda: ask(service, 6)[1] == [12.0])
+    before = service.pids("worker")
+    status, told, _ = ask(service, 99)
+    assert status in {500, 503, 504}, told
+    assert service.wait_for(lambda: ask(service, 6)[1] == [12.0])
+    assert service.pids("worker") != before
+
+
 def test_an_input_that_kills_the_process_twice_is_refused_and_the_next_is_answered(service):
     status, told, _ = ask(service, 66)
     assert status in {500, 503}, told
@@ -117,14 +126,6 @@ def test_an_input_that_killed_twice_is_not_asked_again(service):
     before = service.pids("worker")
     assert both_gateways_have_learned()
     assert service.pids("worker") == before
-
-
-def test_a_model_that_hangs_is_ended_and_replaced(service):
-    before = service.pids("worker")
-    status, told, _ = ask(service, 99)
-    assert status in {500, 503, 504}, told
-    assert service.wait_for(lambda: ask(service, 6)[1] == [12.0])
-    assert service.pids("worker") != before
 
 
 def test_no_process_of_ours_but_the_worker_opens_the_pickle(service):

@@ -155,12 +155,38 @@ def answers(estimator: Any, table: Any) -> tuple[list[Category] | np.ndarray, np
     with warnings.catch_warnings():
         # An unseen category is worth a warning in a notebook; here it is asked for on purpose.
         warnings.simplefilter("ignore")
-        found = np.asarray(estimator.predict(table))
-        if not hasattr(_final(estimator), "classes_"):
-            return found.astype(np.float64).reshape(len(found), -1)[:, 0], None
-        probabilities = estimator.predict_proba(table) if hasattr(estimator, "predict_proba") else None
+        final = _final(estimator)
+        if class_name(final) in _LABELS_THE_LIKELIEST:
+            found, likely = _likeliest(estimator, final, table)
+            probabilities: np.ndarray | None = likely
+        else:
+            found = np.asarray(estimator.predict(table))
+            if not hasattr(final, "classes_"):
+                return found.astype(np.float64).reshape(len(found), -1)[:, 0], None
+            probabilities = estimator.predict_proba(table) if hasattr(estimator, "predict_proba") else None
     labels = [_label(value) for value in found.tolist()]
     return labels, None if probabilities is None else np.asarray(probabilities, dtype=np.float64)
+
+
+_LABELS_THE_LIKELIEST = frozenset(
+    {"DecisionTreeClassifier", "ExtraTreeClassifier", "RandomForestClassifier", "ExtraTreesClassifier"}
+    | {"GradientBoostingClassifier", "HistGradientBoostingClassifier", "LogisticRegression", "MLPClassifier"}
+)
+"""Classifiers whose label is the likeliest class, so that the model need not be run twice."""
+
+_NEARLY_EQUAL = 1e-9
+
+
+def _likeliest(estimator: Any, final: Any, table: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and probabilities by one run of the model; only where two classes are as good as equal is it asked for the label."""
+    probabilities = np.asarray(estimator.predict_proba(table), dtype=np.float64)
+    found = np.asarray(final.classes_)[probabilities.argmax(axis=1)]
+    best = np.sort(probabilities, axis=1)
+    if best.shape[1] > 1:
+        (close,) = np.nonzero(~(best[:, -1] - best[:, -2] > _NEARLY_EQUAL))
+        if len(close):
+            found[close] = estimator.predict(table.iloc[close] if hasattr(table, "iloc") else table[close])
+    return found, probabilities
 
 
 def _label(value: Any) -> Category:

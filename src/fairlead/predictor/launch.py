@@ -29,7 +29,9 @@ def worker_command(folder: Path, digest: str, path: Path, *, memory: int, second
 
 def bare_environment() -> dict[str, str]:
     """What a worker needs to find its libraries, and no secrets."""
-    return {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    # OpenMP's threads spin between two calls by default, on the cores that the gateways answer with.
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept}
 
 
 def _interpreter() -> str:
