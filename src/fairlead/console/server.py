@@ -19,12 +19,12 @@ from loguru import logger
 
 from fairlead.console.api import operator_need
 from fairlead.errors import FairleadError
-from fairlead.routing.cache import fingerprint
 from fairlead.serving.http.asgi import ASGIApp, Bridge
 from fairlead.serving.http.lane import Lane, Limits
 from fairlead.serving.keys.gate import Gate, Hosts
 from fairlead.serving.keys.keyring import Keyring
 from fairlead.serving.keys.tokens_file import read_tokens
+from fairlead.storage.replaced import fingerprint
 from fairlead.tokens import TokenSet
 
 __all__ = ["ConsoleServer", "ConsoleSettings", "is_usable"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from fairlead.errors import StorageError
 from fairlead.routing.table import RoutingTable
+from fairlead.storage.replaced import read_whole, replace
 
-__all__ = ["fingerprint", "read_cached", "write_cached"]
+__all__ = ["read_cached", "write_cached"]
 
 
 def read_cached(path: Path) -> RoutingTable | None:
@@ -19,13 +19,7 @@ def read_cached(path: Path) -> RoutingTable | None:
     Raises:
         StorageError: The file cannot be read or understood.
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=RoutingTable)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as err:
-        hint = "Delete the file; the service delivers it again."
-        raise StorageError(f"The routing table {path} cannot be read: {err}.", hint=hint) from err
+    return read_whole(path, RoutingTable, f"The routing table {path}")
 
 
 def write_cached(path: Path, table: RoutingTable) -> None:
@@ -34,22 +28,7 @@ def write_cached(path: Path, table: RoutingTable) -> None:
     Raises:
         StorageError: The disk refuses.
     """
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(table), indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        replace(path, msgspec.json.format(msgspec.json.encode(table), indent=1))
     except OSError as err:
         raise StorageError(f"The routing table {path} cannot be written: {err.strerror}.") from err
-
-
-def fingerprint(path: Path) -> tuple[int, int, int] | None:
-    """Changes whenever the file is replaced; one `stat`, so it may be asked five times a second."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -14,11 +14,12 @@ import msgspec
 from loguru import logger
 
 from fairlead.errors import FairleadError
-from fairlead.routing.cache import fingerprint, read_cached
+from fairlead.routing.cache import read_cached
 from fairlead.routing.table import RoutingTable
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.loader import Loader
 from fairlead.serving.processes.status import State
+from fairlead.storage.replaced import fingerprint
 
 __all__ = ["LOOK_SECONDS", "Follower"]
 

@@ -21,9 +21,9 @@ import msgspec
 from loguru import logger
 
 from fairlead.errors import FairleadError, Forbidden, RateLimited, Unauthenticated
-from fairlead.routing.cache import fingerprint
 from fairlead.serving.keys.rates import Rates
 from fairlead.serving.keys.tokens_file import read_tokens
+from fairlead.storage.replaced import fingerprint
 from fairlead.tokens import Scope, Token, TokenSet, holds, id_of
 
 __all__ = ["CHALLENGE", "OPEN_SCOPES", "Keyring", "Need", "refusal"]

@@ -28,8 +28,9 @@ from loguru import logger
 from fairlead.bundle.reader import MANIFEST, read_manifest
 from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.predictor.launch import bare_environment
-from fairlead.routing.cache import fingerprint, read_cached
+from fairlead.routing.cache import read_cached
 from fairlead.serving.processes.status import read_statuses
+from fairlead.storage.replaced import fingerprint
 
 __all__ = ["Child", "Left", "Supervisor", "left_processes", "road_of", "wanted_workers"]
 
