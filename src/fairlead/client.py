@@ -13,7 +13,6 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from fairlead import errors
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, Overloaded
 from fairlead.refs import check_name
@@ -21,9 +20,6 @@ from fairlead.refs import check_name
 __all__ = ["AsyncClient", "Client"]
 
 _TIMEOUT = 30.0
-_BY_CODE: dict[str, type[FairleadError]] = {
-    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FairleadError)
-}
 
 
 class Client:
@@ -173,7 +169,7 @@ def _checked(reply: httpx.Response) -> bytes:
         told = msgspec.json.decode(reply.content, type=dict[str, Any])
     except msgspec.DecodeError:
         told = {"detail": f"The service answered {reply.status_code} {reply.reason_phrase}."}
-    kind = _BY_CODE.get(str(told.get("code")), FairleadError)
+    kind = FairleadError.of_code(str(told.get("code")))
     values = {name: value for name, value in told.items() if name in _VALUES}
     if retry := reply.headers.get("retry-after"):
         values["retry_after"] = float(retry)

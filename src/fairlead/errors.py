@@ -87,6 +87,11 @@ class FairleadError(Exception):
         self.hint = hint
         self.values = values
 
+    @staticmethod
+    def of_code(code: str) -> type[FairleadError]:
+        """The class with this code, for who reads an error that another process told; `FairleadError` where none has it."""
+        return _BY_CODE.get(code, FairleadError)
+
     def __str__(self) -> str:
         return f"{self.detail} {self.hint}".strip()
 
@@ -193,3 +198,6 @@ class StorageError(FairleadError):
 
 class PluginError(FairleadError):
     """An extension does not keep its contract."""
+
+
+_BY_CODE: dict[str, type[FairleadError]] = {kind.code: kind for kind in (globals()[name] for name in __all__)}

@@ -20,7 +20,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from fairlead import errors
 from fairlead.errors import DeadlineExceeded, FairleadError, StorageError
 
 __all__ = ["Outcome", "Verb", "Wish", "Wishes", "outcome_of", "pending", "settle"]
@@ -29,7 +28,6 @@ _FOLDER: Final = "wishes"
 _LOOK_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 20.0
 _OLD_SECONDS: Final = 60.0
-_BY_CODE: Final = {kind.code: kind for kind in (getattr(errors, name) for name in errors.__all__)}
 
 Verb = Literal["load", "unload"]
 
@@ -85,7 +83,7 @@ class Wishes:
         outcome = msgspec.json.decode(answer.read_bytes(), type=Outcome)
         answer.unlink(missing_ok=True)
         if outcome.code:
-            raise _BY_CODE.get(outcome.code, FairleadError)(outcome.detail, hint=outcome.hint)
+            raise FairleadError.of_code(outcome.code)(outcome.detail, hint=outcome.hint)
         await self._until(lambda: self._revision() >= outcome.revision, end)
 
     @staticmethod
