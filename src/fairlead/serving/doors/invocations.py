@@ -13,7 +13,6 @@ Parquet    where pyarrow is installed
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import io
 import json
@@ -23,13 +22,13 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
 import msgspec
-from loguru import logger
 
 from fairlead import errors
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, SchemaMismatch, TooLarge
 from fairlead.rows import RowReader
 from fairlead.schema import Row
+from fairlead.serving.doors.door import LARGE, Written, answer
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.http import problems
 from fairlead.serving.http.compression import inflate
@@ -37,9 +36,6 @@ from fairlead.serving.http.lane import Connection, Handler, Request
 from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allowed
 
 __all__ = ["Invocations", "told"]
-
-_LARGE: Final = 64 * 1024
-"""A longer body is read in a thread."""
 
 _SHAPES: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _PARQUET: Final = frozenset({"application/vnd.apache.parquet", "application/x-parquet"})
@@ -57,7 +53,7 @@ _CODES: Final[dict[type[FairleadError], str]] = {
 }
 """MLflow's names for what went wrong, looked up along the class's ancestry."""
 
-_Write = Callable[[list[Answer]], bytes]
+_Write = Callable[[list[Answer]], Written]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -121,51 +117,13 @@ class Invocations:
         except FairleadError as error:
             connection.respond_error(request, error)
             return
-        if len(request.body) > _LARGE or kind in _PARQUET or request.header(b"content-encoding") is not None:
-            self._gateway.start(self._invoke_large(live, connection, request, kind, header=header))
-            return
-        try:
-            rows, write = _read(live, kind, request.body, header=header)
-        except FairleadError as error:
-            self._refuse(live, connection, request, error)
-            return
-        self._submit(live, connection, request, rows, write)
-
-    async def _invoke_large(
-        self, live: LiveEndpoint, connection: Connection, request: Request, kind: str, *, header: bool
-    ) -> None:
-        """Read in a thread: what takes long must not hold up those who ask for one row."""
+        encoding = request.header(b"content-encoding") or b""
+        apart = len(request.body) > LARGE or kind in _PARQUET or bool(encoding)
 
         def read() -> tuple[list[Row], _Write]:
-            body = inflate(request.body, request.header(b"content-encoding") or b"", limit=self._max_body)
-            return _read(live, kind, body, header=header)
+            return _read(live, kind, inflate(request.body, encoding, limit=self._max_body), header=header)
 
-        try:
-            rows, write = await asyncio.to_thread(read)
-        except FairleadError as error:
-            self._refuse(live, connection, request, error)
-        except Exception:  # noqa: BLE001 - what a foreign parser may raise must not leave a caller without an answer
-            logger.exception("A body for {endpoint} could not be read.", endpoint=live.name)
-            self._refuse(live, connection, request, problems.unexpected())
-        else:
-            self._submit(live, connection, request, rows, write)
-
-    def _submit(
-        self, live: LiveEndpoint, connection: Connection, request: Request, rows: list[Row], write: _Write
-    ) -> None:
-        def done(found: list[Answer] | FairleadError) -> None:
-            if isinstance(found, FairleadError):
-                connection.respond_error(request, found)
-            else:
-                connection.respond(request, 200, write(found))
-
-        request.live = live
-        self._gateway.submit(live, rows, done, request.received, None, request.expires)
-
-    def _refuse(self, live: LiveEndpoint, connection: Connection, request: Request, error: FairleadError) -> None:
-        request.live = live
-        self._gateway.refuse(live, error, request.received)
-        connection.respond_error(request, error)
+        answer(self._gateway, live, connection, request, read, apart=apart)
 
 
 def _chosen(gateway: Gateway, request: Request) -> LiveEndpoint:
@@ -296,12 +254,12 @@ def _writer(live: LiveEndpoint, params: object) -> _Write:
     return _probabilities
 
 
-def _predictions(answers: list[Answer]) -> bytes:
-    return _encode({"predictions": [one.prediction for one in answers]})
+def _predictions(answers: list[Answer]) -> Written:
+    return (_encode({"predictions": [one.prediction for one in answers]}),)
 
 
-def _probabilities(answers: list[Answer]) -> bytes:
-    return _encode({"predictions": [list((one.probabilities or {}).values()) for one in answers]})
+def _probabilities(answers: list[Answer]) -> Written:
+    return (_encode({"predictions": [list((one.probabilities or {}).values()) for one in answers]}),)
 
 
 def _rows(reader: RowReader, shape: str, data: object) -> list[Row]:

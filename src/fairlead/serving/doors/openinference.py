@@ -11,15 +11,15 @@ that is checked. Whatever is wrong, the answer is `{"error": "…"}`; the reposi
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, NotFound, Overloaded
 from fairlead.schema import Row
-from fairlead.serving.doors.door import segments, tell
+from fairlead.serving.doors.door import LARGE, Written, answer, segments, tell
 from fairlead.serving.doors.openinference_wire import Asked, Wanted, header_length, read_request, write_response
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
 from fairlead.serving.gateway import Gateway
@@ -32,9 +32,6 @@ __all__ = ["OpenInference"]
 EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 
 _PREFIX: Final = b"/v2"
-_LARGE: Final = 64 * 1024
-"""A longer body is read, and its answer written, in a thread."""
-
 _BINARY: Final = b"application/octet-stream"
 _JSON: Final = b"application/json"
 
@@ -136,52 +133,12 @@ class OpenInference:
     def _infer(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
         if request.method != b"POST":
             raise method_not_allowed(request.method, "POST", "Tensors are sent with POST.")
-        request.live = endpoint.live
-        if len(request.body) > _LARGE or request.header(b"content-encoding") is not None:
-            self._gateway.start(self._infer_apart(connection, request, endpoint))
-            return
-        try:
-            asked, rows = self._read(endpoint, request)
-        except FairleadError as error:
-            self._refuse(connection, request, endpoint, error)
-            return
+        apart = len(request.body) > LARGE or request.header(b"content-encoding") is not None
+        read = partial(self._read, endpoint, request)
+        answer(self._gateway, endpoint.live, connection, request, read, apart=apart, tally=endpoint.tally)
 
-        def done(found: list[Answer] | FairleadError) -> None:
-            if isinstance(found, FairleadError):
-                endpoint.tally.failed(request.received)
-                connection.respond_error(request, found)
-            else:
-                endpoint.tally.succeeded(len(rows), request.received)
-                connection.respond(request, 200, *_written(endpoint, request, asked, found))
-
-        self._gateway.submit(endpoint.live, rows, done, request.received, None, request.expires)
-
-    async def _infer_apart(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
-        """Read and write in a thread: what is long, or must be inflated, must not hold up those who ask for one row."""
-        live = endpoint.live
-        try:
-            asked, rows = await asyncio.to_thread(self._read, endpoint, request)
-        except FairleadError as error:
-            self._refuse(connection, request, endpoint, error)
-            return
-        try:
-            found = await self._gateway.predict(
-                live.name, rows, live=live, received=request.received, expires=request.expires
-            )
-        except FairleadError as error:
-            endpoint.tally.failed(request.received)
-            connection.respond_error(request, error)
-            return
-        endpoint.tally.succeeded(len(rows), request.received)
-        connection.respond(request, 200, *await asyncio.to_thread(_written, endpoint, request, asked, found))
-
-    def _refuse(self, connection: Connection, request: Request, endpoint: TensorEndpoint, error: FairleadError) -> None:
-        endpoint.tally.failed(request.received)
-        self._gateway.refuse(endpoint.live, error, request.received)
-        connection.respond_error(request, error)
-
-    def _read(self, endpoint: TensorEndpoint, request: Request) -> tuple[Asked, list[Row]]:
-        """What is asked, and its rows.
+    def _read(self, endpoint: TensorEndpoint, request: Request) -> tuple[list[Row], Callable[[list[Answer]], Written]]:
+        """The rows, and how their answers are written.
 
         Raises:
             InvalidInput: The body is not as the protocol says, or its rows do not fit.
@@ -192,12 +149,11 @@ class OpenInference:
         length = header_length(request.header(b"inference-header-content-length"))
         asked = Asked((endpoint.reader.sole(body),), binary=True) if length == 0 else read_request(body, length)
         endpoint.writer.check([one.name for one in asked.outputs])
-        return asked, endpoint.reader.read(asked.tensors)
+        rows = endpoint.reader.read(asked.tensors)
+        return rows, partial(_written, endpoint, asked, accepted(request.header(b"accept-encoding")))
 
 
-def _written(
-    endpoint: TensorEndpoint, request: Request, asked: Asked, answers: Sequence[Answer]
-) -> tuple[bytes, bytes, bytes]:
+def _written(endpoint: TensorEndpoint, asked: Asked, encoding: bytes, answers: Sequence[Answer]) -> Written:
     """The answer's body, content type and header lines."""
     wanted = asked.outputs or [Wanted(spec.name, asked.binary) for spec in endpoint.writer.specs]
     specs = endpoint.writer.check([one.name for one in wanted])
@@ -206,7 +162,7 @@ def _written(
     request_id = asked.id or answers[0].id
     flags = [one.binary for one in wanted]
     body, length = write_response(endpoint.live.name, endpoint.version, request_id, tensors, flags)
-    body, headers = compress(body, accepted(request.header(b"accept-encoding")))
+    body, headers = compress(body, encoding)
     if length is None:
         return body, _JSON, headers
     return body, _BINARY, headers + b"inference-header-content-length: %d\r\n" % length

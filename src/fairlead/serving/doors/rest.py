@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -12,6 +11,7 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput
 from fairlead.rows import RowReader
 from fairlead.schema import Row
+from fairlead.serving.doors.door import LARGE, Read, Written, answer
 from fairlead.serving.gateway import Gateway, LiveEndpoint
 from fairlead.serving.http.lane import Connection, Handler, Request
 from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allowed
@@ -19,9 +19,6 @@ from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allo
 __all__ = ["PREFIX", "Rest", "read_rows"]
 
 PREFIX: Final = b"/predict/"
-
-_LARGE: Final = 64 * 1024
-"""A longer body is read in a thread."""
 
 _encode = msgspec.json.Encoder().encode
 _JSON: Final = frozenset({b"application/json", b"text/json"})
@@ -52,8 +49,8 @@ class Rest:
 
         def predict(connection: Connection, request: Request) -> None:
             request.live = live
-            if len(request.body) > _LARGE:
-                self._gateway.start(self._predict_large(live, connection, request))
+            if len(request.body) > LARGE:
+                answer(self._gateway, live, connection, request, _reading(live, request), apart=True)
                 return
             content_type = request.header(b"content-type")
             try:
@@ -76,24 +73,6 @@ class Rest:
 
         return predict
 
-    async def _predict_large(self, live: LiveEndpoint, connection: Connection, request: Request) -> None:
-        """Read and write many rows in a thread: what takes long must not hold up those who ask for one."""
-        content_type = request.header(b"content-type")
-        try:
-            rows, single = await asyncio.to_thread(read_rows, live.reader, content_type, request.body)
-        except FairleadError as error:
-            self._gateway.refuse(live, error, request.received)
-            connection.respond_error(request, error)
-            return
-        try:
-            answers = await self._gateway.predict(
-                live.name, rows, live=live, received=request.received, expires=request.expires
-            )
-        except FairleadError as error:
-            connection.respond_error(request, error)
-        else:
-            connection.respond(request, 200, await asyncio.to_thread(_encode, answers[0] if single else answers))
-
     def _predict_slowly(self, connection: Connection, request: Request) -> None:
         name = request.url.partition(b"?")[0][len(PREFIX) :].decode("utf-8", "replace")
         live = self._gateway.endpoints.get(name)
@@ -104,6 +83,16 @@ class Rest:
             connection.respond_error(request, method_not_allowed(request.method, "POST", hint))
         else:
             self._predictor(live)(connection, request)
+
+
+def _reading(live: LiveEndpoint, request: Request) -> Read:
+    """How a long body is read and answered."""
+
+    def read() -> tuple[list[Row], Callable[[list[Answer]], Written]]:
+        rows, single = read_rows(live.reader, request.header(b"content-type"), request.body)
+        return rows, lambda found: (_encode(found[0] if single else found),)
+
+    return read
 
 
 def read_rows(reader: RowReader, content_type: bytes | None, body: bytes) -> tuple[list[Row], bool]:

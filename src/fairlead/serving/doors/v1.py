@@ -10,9 +10,9 @@ back are the labels or numbers alone, as both servers answer: who needs probabil
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +21,7 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, NotFound, SchemaMismatch
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Value
-from fairlead.serving.doors.door import segments, tell
+from fairlead.serving.doors.door import LARGE, Written, answer, segments, tell
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
 from fairlead.serving.doors.tensors import TensorSpec
 from fairlead.serving.gateway import Gateway
@@ -32,9 +32,6 @@ from fairlead.serving.http.problems import method_not_allowed
 __all__ = ["V1", "read_rows"]
 
 _PREFIX: Final = b"/v1"
-_LARGE: Final = 64 * 1024
-"""A longer body is read, and its answer written, in a thread."""
-
 _DTYPES: Final = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 _OBJECTS: Final = re.compile(rb"\s*\[\s*\{")
 _LISTS: Final = re.compile(rb"\s*\[\s*\[")
@@ -104,43 +101,23 @@ class V1:
         if verb == "predict":
             if request.method != b"POST":
                 raise method_not_allowed(request.method, "POST", "Rows are sent with POST.")
-            request.live = endpoint.live
-            self._gateway.start(self._predict(connection, request, endpoint))
+            self._predict(connection, request, endpoint)
         elif verb:
             raise _nothing()
         else:
             tell(connection, request, lambda: _status(endpoint))
 
-    async def _predict(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
-        live = endpoint.live
-        apart = len(request.body) > _LARGE or request.header(b"content-encoding") is not None
-        try:
-            if apart:
-                rows, keys = await asyncio.to_thread(self._read, endpoint, request)
-            else:
-                rows, keys = self._read(endpoint, request)
-        except FairleadError as error:
-            self._gateway.refuse(live, error, request.received)
-            connection.respond_error(request, error)
-            return
-        try:
-            answers = await self._gateway.predict(
-                live.name, rows, live=live, received=request.received, expires=request.expires
-            )
-        except FairleadError as error:
-            connection.respond_error(request, error)
-            return
-        encoding = accepted(request.header(b"accept-encoding"))
-        body, headers = (
-            await asyncio.to_thread(_written, answers, keys, encoding) if apart else _written(answers, keys, encoding)
-        )
-        connection.respond(request, 200, body, headers=headers)
+    def _predict(self, connection: Connection, request: Request, endpoint: TensorEndpoint) -> None:
+        apart = len(request.body) > LARGE or request.header(b"content-encoding") is not None
+        read = partial(self._read, endpoint.live.reader, request)
+        answer(self._gateway, endpoint.live, connection, request, read, apart=apart)
 
-    def _read(self, endpoint: TensorEndpoint, request: Request) -> tuple[list[Row], Sequence[str]]:
+    def _read(self, reader: RowReader, request: Request) -> tuple[list[Row], Callable[[list[Answer]], Written]]:
         body = request.body
         if (encoding := request.header(b"content-encoding")) is not None:
             body = inflate(body, encoding, limit=self._max_body)
-        return read_rows(endpoint.live.reader, body)
+        rows, keys = read_rows(reader, body)
+        return rows, partial(_written, keys, accepted(request.header(b"accept-encoding")))
 
 
 def read_rows(reader: RowReader, body: bytes) -> tuple[list[Row], Sequence[str]]:
@@ -223,9 +200,10 @@ def _refuse_twin_columns(raw: bytes) -> None:
     json.loads(raw, object_pairs_hook=check, parse_int=float)
 
 
-def _written(answers: Sequence[Answer], keys: Sequence[str], encoding: bytes) -> tuple[bytes, bytes]:
-    predictions = [answer.prediction for answer in answers]
-    return compress(_encode(dict.fromkeys(keys, predictions)), encoding)
+def _written(keys: Sequence[str], encoding: bytes, answers: Sequence[Answer]) -> Written:
+    predictions = [one.prediction for one in answers]
+    body, headers = compress(_encode(dict.fromkeys(keys, predictions)), encoding)
+    return body, b"application/json", headers
 
 
 def _status(endpoint: TensorEndpoint) -> Mapping[str, object]:
