@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 from typing import Literal, get_args
 
 import msgspec
 
-from fairlead.errors import InvalidInput
-
-__all__ = ["SCOPES", "Scope", "Token", "TokenSet", "digest_of", "holds", "id_of", "make_secret", "parse_duration"]
+__all__ = ["SCOPES", "Scope", "Token", "TokenSet", "digest_of", "holds", "id_of", "make_secret"]
 
 Scope = Literal["predict", "feedback", "read", "deploy", "admin"]
 """What a token allows: to ask, to tell what became of it, to see, to change what is served, and everything."""
@@ -26,8 +23,6 @@ Scope = Literal["predict", "feedback", "read", "deploy", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _PREFIX = "fl"
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -92,17 +87,3 @@ def id_of(token: str) -> str:
 def holds(kept: str, token: str) -> bool:
     """Whether `token` is the one whose digest was kept; takes as long for a near miss as for a far one."""
     return hmac.compare_digest(kept, digest_of(token))
-
-
-def parse_duration(text: str) -> float:
-    """Seconds, from "90s", "15m", "12h", "30d" or "4w".
-
-    Raises:
-        InvalidInput: It is none of these.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise InvalidInput(
-            f"{text[:40]!r} is no length of time.", hint="Use a number and s, m, h, d or w, such as 30d."
-        )
-    return float(found[1]) * _SECONDS[found[2]]

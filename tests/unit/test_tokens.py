@@ -2,12 +2,10 @@
 
 import base64
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.errors import InvalidInput
-from fairlead.tokens import Token, digest_of, holds, id_of, make_secret, parse_duration
+from fairlead.tokens import Token, digest_of, holds, id_of, make_secret
 
 
 def test_the_digest_is_sha_256():
@@ -40,16 +38,3 @@ def test_admin_has_every_scope_and_others_have_their_own():
     assert token("predict", "read").allows("read")
     assert not token("predict", "read").allows("deploy")
     assert not token("deploy").allows("admin")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("15m", 900), ("12h", 43_200), ("30d", 2_592_000), ("4w", 2_419_200)]
-)
-def test_a_length_of_time_is_read(text, seconds):
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "30", "d", "0d", "-1d", "1.5h", "30 d", "30D", "1e9d", "9999999d", "٣d"])
-def test_what_is_no_length_of_time_is_refused(text):
-    with pytest.raises(InvalidInput, match="is no length of time"):
-        parse_duration(text)

@@ -12,7 +12,8 @@ import msgspec
 
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import local_time, print_json, print_line, print_table, say
-from fairlead.tokens import SCOPES, parse_duration
+from fairlead.durations import parse_duration
+from fairlead.tokens import SCOPES
 
 __all__ = ["command"]
 
