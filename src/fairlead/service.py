@@ -22,7 +22,7 @@ from fairlead.config import Config
 from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
 from fairlead.logs import set_up_logs
 from fairlead.routing.table import SLOTS
-from fairlead.serving.http.lane import Limits
+from fairlead.serving.http.request import Limits
 from fairlead.serving.keys.gate import is_loopback
 from fairlead.serving.keys.tokens_file import read_tokens
 from fairlead.serving.observing.observation import OFF, STDOUT

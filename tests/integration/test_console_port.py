@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fairlead.console.server import ConsoleServer, ConsoleSettings
-from fairlead.serving.http.lane import Limits
+from fairlead.serving.http.request import Limits
 from fairlead.serving.keys.tokens_file import write_tokens
 from fairlead.tokens import Token, TokenSet, digest_of, make_secret
 from running import free_port

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fairlead.errors import PredictionFailed
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving.http.lane import Limits
+from fairlead.serving.http.request import Limits
 from fairlead.serving.keys.keyring import Keyring
 from fairlead.serving.keys.tokens_file import write_tokens
 from fairlead.tokens import Token, TokenSet, digest_of, make_secret

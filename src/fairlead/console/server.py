@@ -20,7 +20,8 @@ from loguru import logger
 from fairlead.console.api import operator_need
 from fairlead.errors import FairleadError
 from fairlead.serving.http.asgi import ASGIApp, Bridge
-from fairlead.serving.http.lane import Lane, Limits
+from fairlead.serving.http.lane import Lane
+from fairlead.serving.http.request import Limits
 from fairlead.serving.keys.gate import Gate, Hosts
 from fairlead.serving.keys.keyring import Keyring
 from fairlead.serving.keys.tokens_file import read_tokens

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.errors import Forbidden, InvalidInput, Unauthenticated
-from fairlead.serving.http.lane import Request
 from fairlead.serving.http.problems import MisdirectedRequest
+from fairlead.serving.http.request import Request
 from fairlead.serving.keys.gate import PUBLIC, Gate, Hosts, is_loopback, public_need
 from fairlead.serving.keys.keyring import OPEN_SCOPES, Keyring, Need, refusal
 from fairlead.serving.keys.tokens_file import read_tokens, write_tokens

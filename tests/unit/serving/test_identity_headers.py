@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairlead.serving.http.lane import Request
+from fairlead.serving.http.request import Request
 from fairlead.serving.observing.identity import identify
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from fairlead.serving.http.lane import Request
+from fairlead.serving.http.request import Request
 from fairlead.serving.observing.identity import identify
 from fairlead.serving.observing.tracing import Tracing, asked_for, make_provider, open_tracing
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from fairlead.serving.gateway import Gateway
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed
+from fairlead.serving.http.request import Request
 
 __all__ = ["Health"]
 

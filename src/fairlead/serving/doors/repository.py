@@ -15,8 +15,9 @@ from fairlead.errors import FairleadError, Forbidden, InvalidInput, NotFound
 from fairlead.serving.doors.door import segments
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
 from fairlead.serving.gateway import Gateway
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed
+from fairlead.serving.http.request import Request
 from fairlead.serving.processes.wishes import Verb
 
 __all__ = ["Actor", "Repository", "Steer"]

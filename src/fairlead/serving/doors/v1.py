@@ -26,8 +26,9 @@ from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoin
 from fairlead.serving.doors.tensors import TensorSpec
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.compression import accepted, compress, inflate
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed
+from fairlead.serving.http.request import Request
 
 __all__ = ["V1", "read_rows"]
 

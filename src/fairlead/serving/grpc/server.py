@@ -24,8 +24,8 @@ from fairlead.serving.grpc.inference import Inference, read_sized
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, POOL, REFLECTION, message, reader_of
 from fairlead.serving.grpc.reflection import Reflection
 from fairlead.serving.grpc.status import code_of, retry_after, told
-from fairlead.serving.http.lane import Limits
 from fairlead.serving.http.problems import unexpected
+from fairlead.serving.http.request import Limits
 from fairlead.serving.keys.keyring import Keyring
 
 __all__ = ["GrpcServer"]

@@ -15,7 +15,8 @@ from urllib.parse import unquote_to_bytes
 from loguru import logger
 
 from fairlead.serving.http import problems
-from fairlead.serving.http.lane import Connection, Request
+from fairlead.serving.http.lane import Connection
+from fairlead.serving.http.request import Request
 
 __all__ = ["ASGIApp", "Bridge"]
 

@@ -17,8 +17,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from fairlead.errors import FairleadError, Forbidden, InvalidInput
-from fairlead.serving.http.lane import Connection, Request
+from fairlead.serving.http.lane import Connection
 from fairlead.serving.http.problems import MisdirectedRequest
+from fairlead.serving.http.request import Request
 from fairlead.serving.keys.keyring import Keyring, Need
 from fairlead.tokens import Scope
 

@@ -9,7 +9,7 @@ import random
 import re
 from typing import Final
 
-from fairlead.serving.http.lane import Request
+from fairlead.serving.http.request import Request
 
 __all__ = ["Identity", "identify"]
 
