@@ -13,7 +13,7 @@ import msgspec
 
 from fairlead.errors import InvalidInput
 
-__all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value", "label_text"]
+__all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value", "differences", "label_text"]
 
 Value = str | int | float | bool | None
 """One entry of a table; `None` is a missing entry, never NaN."""
@@ -96,6 +96,44 @@ class Schema(msgspec.Struct, frozen=True):
         )
         told = descriptions.get(self.output.target, self.output.description)
         return Schema(columns, msgspec.structs.replace(self.output, description=told))
+
+
+def differences(served: Schema, candidate: Schema) -> list[str]:
+    """Why a candidate cannot answer the rows of an endpoint, a sentence for each difference; empty where it can.
+
+    Rows are read by the served schema and handed to the candidate as they are, so names, order and types of the columns must be
+    the same, and what the served one lets be missing, the candidate must, too. Observed ranges and categories may differ.
+    """
+    found = []
+    ours, theirs = {one.name: one for one in served.columns}, {one.name: one for one in candidate.columns}
+    found += [f"The column {name!r} is missing in the candidate." for name in ours if name not in theirs]
+    found += [
+        f"The candidate wants the column {name!r}, which the endpoint has not." for name in theirs if name not in ours
+    ]
+    if not found and served.names != candidate.names:
+        place = next(place for place, name in enumerate(served.names) if candidate.names[place] != name)
+        found.append(
+            f"The columns stand in another order: number {place + 1} is {served.names[place]!r} at the endpoint "
+            f"and {candidate.names[place]!r} in the candidate."
+        )
+    for name in ours.keys() & theirs.keys():
+        one, other = ours[name], theirs[name]
+        if one.type != other.type:
+            found.append(f"The column {name!r} is {one.type} at the endpoint and {other.type} in the candidate.")
+        elif one.nullable and not other.nullable:
+            found.append(f"The column {name!r} may be missing at the endpoint and not in the candidate.")
+    return [*sorted(found), *_output_differences(served.output, candidate.output)]
+
+
+def _output_differences(served: Output, candidate: Output) -> list[str]:
+    if served.task != candidate.task:
+        return [f"The endpoint answers {served.task}, the candidate {candidate.task}."]
+    if set(served.classes) != set(candidate.classes):
+        shown = [", ".join(sorted(label_text(one) for one in output.classes)) for output in (served, candidate)]
+        return [f"The classes are {shown[0]} at the endpoint and {shown[1]} in the candidate."]
+    if served.probabilities and not candidate.probabilities:
+        return ["The endpoint gives probabilities, the candidate gives none."]
+    return []
 
 
 def label_text(label: Value) -> str:

@@ -17,10 +17,12 @@ from fairlead.schema import Column, Output, Schema
 from fairlead.serving.doors.door import Doors
 from fairlead.serving.doors.health import Health
 from fairlead.serving.doors.rest import Rest
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.asgi import Bridge
-from fairlead.serving.http.lane import Lane, Limits
+from fairlead.serving.http.lane import Lane
+from fairlead.serving.http.request import Limits
 from fairlead.serving.pages.web import build_app
+from live_endpoints import live_endpoint
 
 AIRPORTS = tuple(f"{a}{b}{c}" for a in "ABCD" for b in "LOST" for c in "AXYZN")
 
@@ -120,18 +122,10 @@ class Arithmetic:
 
 def live(name, model, schema, rows, function):
     expected = tuple(Expected(*function(row)) for row in rows)
-    return LiveEndpoint(
-        name=name,
-        variant="stable",
-        model=model,
-        digest="0" * 64,
-        road="worker",
-        schema=schema,
-        samples=Samples(rows, expected),
-        predictor=Arithmetic(schema, function),
-        seconds_per_row=1e-5,
-        max_rows=10_000,
-    )
+    return live_endpoint(
+        name, model=model, schema=schema, samples=Samples(rows, expected), predictor=Arithmetic(schema, function),
+        seconds_per_row=1e-5, max_rows=10_000,
+    )  # fmt: skip
 
 
 def endpoints():

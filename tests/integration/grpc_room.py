@@ -11,9 +11,10 @@ from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.queue import BatchQueue
 from fairlead.schema import Column, Output, Schema
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.server import GrpcServer
-from fairlead.serving.http.lane import Limits
+from fairlead.serving.http.request import Limits
+from live_endpoints import live_endpoint
 
 SCHEMA = Schema(
     (
@@ -46,17 +47,8 @@ class Doubling:
 
 
 def endpoint(predictor, name="doubling", schema=SCHEMA):
-    return LiveEndpoint(
-        name=name,
-        variant="only",
-        model=f"{name}:4",
-        digest="0" * 64,
-        road="worker",
-        schema=schema,
-        samples=Samples((), ()),
-        predictor=predictor,
-        seconds_per_row=1.0,
-        max_rows=1000,
+    return live_endpoint(
+        name, model=f"{name}:4", schema=schema, samples=Samples((), ()), predictor=predictor, variant="only"
     )
 
 

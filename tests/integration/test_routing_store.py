@@ -40,11 +40,11 @@ def test_a_new_installation_serves_the_empty_table(database):
 
 
 def test_a_table_comes_back_as_it_was_written(database):
-    table = RoutingTable().with_endpoint(ENDPOINT)
+    table = RoutingTable(secret="ab" * 32).with_endpoint(ENDPOINT)
     write(database, table, 0)
     assert read(database) == (table, 1)
-    write(database, RoutingTable(2), 1)
-    assert read(database) == (RoutingTable(2), 2)
+    write(database, table.without_endpoint(ENDPOINT.name), 1)
+    assert read(database) == (RoutingTable(2, secret=table.secret), 2)
 
 
 @pytest.mark.parametrize("expected", [0, 2, 7])
@@ -82,3 +82,11 @@ def test_a_gateway_that_ends_is_forgotten(database):
         forget_gateway(connection, "a")
         forget_gateway(connection, "never there")
         assert live_gateways(connection, 0.0) == []
+
+
+def test_the_first_table_draws_a_secret_and_every_later_one_keeps_it(database):
+    write(database, RoutingTable().with_endpoint(ENDPOINT), 0)
+    first, _ = read(database)
+    assert len(bytes.fromhex(first.secret)) == 32
+    write(database, first.without_endpoint(ENDPOINT.name), 1)
+    assert read(database)[0].secret == first.secret

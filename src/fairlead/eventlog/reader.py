@@ -47,6 +47,8 @@ def read_segment(path: Path) -> Iterator[Recorded | segment.TornTail]:
             yield event
         elif isinstance(event, Columns):
             columns[event.model] = event
+        elif not isinstance(event, Prediction):
+            continue
         elif event.model in columns:
             yield Recorded(event, columns[event.model])
         else:

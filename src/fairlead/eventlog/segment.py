@@ -18,7 +18,7 @@ import msgspec
 
 from fairlead.events import Event
 
-__all__ = ["MAGIC", "SUFFIX", "TornTail", "encode", "frames", "read"]
+__all__ = ["MAGIC", "SUFFIX", "TornTail", "decode", "encode", "frames", "read", "whole"]
 
 MAGIC = b"FLEV0001"
 SUFFIX = ".seg"
@@ -26,7 +26,8 @@ SUFFIX = ".seg"
 _HEAD = struct.Struct("<II")
 _pack = _HEAD.pack
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Event).decode
+decode = msgspec.msgpack.Decoder(Event).decode
+"""The event of a payload."""
 
 
 class TornTail(msgspec.Struct, frozen=True):
@@ -57,23 +58,28 @@ def frames(data: bytes) -> Iterator[bytes | TornTail]:
         if data:
             yield TornTail(0, len(data))
         return
-    offset, end = len(MAGIC), len(data)
-    while offset < end:
-        start = offset + _HEAD.size
-        if start > end:
-            break
+    offset = len(MAGIC)
+    for payload, end in whole(data, offset):
+        yield payload
+        offset = end
+    if offset < len(data):
+        yield TornTail(offset, len(data) - offset)
+
+
+def whole(data: bytes, start: int) -> Iterator[tuple[bytes, int]]:
+    """The payloads of whole frames from `start` on, each with where its frame ends."""
+    offset, end = start, len(data)
+    while (begin := offset + _HEAD.size) <= end:
         length, crc = _HEAD.unpack_from(data, offset)
-        payload = data[start : start + length]
+        payload = data[begin : begin + length]
         # A run of zeros (a torn page) has length 0, which no event has.
         if length == 0 or len(payload) < length or crc32(payload) != crc:
-            break
-        yield payload
-        offset = start + length
-    if offset < end:
-        yield TornTail(offset, end - offset)
+            return
+        offset = begin + length
+        yield payload, offset
 
 
 def read(data: bytes) -> Iterator[Event | TornTail]:
     """The events of a segment; last a `TornTail` where it does not end with a whole one."""
     for frame in frames(data):
-        yield frame if isinstance(frame, TornTail) else _decode(frame)
+        yield frame if isinstance(frame, TornTail) else decode(frame)

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from fairlead.eventlog import segment
-from fairlead.events import Columns, Prediction
+from fairlead.events import Columns, Event, Prediction
 
 __all__ = ["EventLog"]
 
@@ -57,13 +57,23 @@ class EventLog:
         """
         if (self._file < 0 or self._size > self._segment_bytes) and not self._open():
             return self._drop(len(predictions))
-        introduced = columns.digest in self._introduced
-        parts = segment.encode(predictions if introduced else [columns, *predictions])
-        if not self._write(b"".join(parts)):
-            return self._drop(len(predictions))
+        introduced = columns.model in self._introduced
+        if not self._write_events(predictions if introduced else [columns, *predictions], len(predictions)):
+            return False
         if not introduced:
-            self._introduced.add(columns.digest)
-        self.written += len(predictions)
+            self._introduced.add(columns.model)
+        return True
+
+    def note(self, events: Sequence[Event]) -> bool:
+        """Write events that speak for themselves: feedback, mirrored answers; say whether they were written."""
+        if (self._file < 0 or self._size > self._segment_bytes) and not self._open():
+            return self._drop(len(events))
+        return self._write_events(events, len(events))
+
+    def _write_events(self, events: Sequence[Event], count: int) -> bool:
+        if not self._write(b"".join(segment.encode(events))):
+            return self._drop(count)
+        self.written += count
         self.failing = False
         return True
 

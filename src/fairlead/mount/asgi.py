@@ -100,6 +100,7 @@ class MountedASGI:
         if wanted == "schema":
             return exchange.described(live)
         content_type, large = _header(scope, b"content-type"), len(body) > exchange.LARGE
+        caller = live.caller(lambda name: _header(scope, name))
         try:
             if large:
                 rows, single = await asyncio.to_thread(read_rows, live.reader, content_type, body)
@@ -108,7 +109,7 @@ class MountedASGI:
         except FairleadError as error:
             room.gateway.refuse(live, error, received)
             raise
-        found = await room.gateway.predict(live.name, rows, live=live, received=received)
+        found = await room.gateway.predict(live.name, rows, caller=caller, live=live, received=received)
         if large:
             return await asyncio.to_thread(exchange.answered, found, single=single)
         return exchange.answered(found, single=single)

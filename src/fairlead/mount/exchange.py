@@ -11,8 +11,8 @@ import msgspec
 
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, NotFound, TooLarge
-from fairlead.serving.gateway import LiveEndpoint
 from fairlead.serving.http import problems
+from fairlead.serving.live import LiveEndpoint
 
 __all__ = ["LARGE", "Asked", "Reply", "answered", "asked", "check_length", "described", "refused"]
 

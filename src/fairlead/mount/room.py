@@ -27,7 +27,8 @@ from fairlead.mount.worker import OwnProcess
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.serving.follower import LOOK_SECONDS, Follower
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.loader import Loader
 from fairlead.serving.processes.status import State
 

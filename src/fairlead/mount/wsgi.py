@@ -92,7 +92,8 @@ class MountedWSGI:
             room.loop.call_soon_threadsafe(room.gateway.refuse, live, error, received)
             raise
         answer: Future[list[Answer] | FairleadError] = Future()
-        room.loop.call_soon_threadsafe(room.gateway.submit, live, rows, answer.set_result, received)
+        caller = live.caller(lambda name: _header(environ, name))
+        room.loop.call_soon_threadsafe(room.gateway.submit, live, rows, answer.set_result, received, caller)
         found = self._wait(answer)
         if isinstance(found, FairleadError):
             raise found
@@ -159,6 +160,12 @@ class _Background:
         if os.getpid() == self._owner and self.alive:
             self.room.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(self._config.request_deadline)
+
+
+def _header(environ: _Environment, wanted: bytes) -> bytes | None:
+    """The value of a header, as CGI names it; `None` where it is not given."""
+    found = environ.get(f"HTTP_{wanted.decode('latin-1').upper().replace('-', '_')}")
+    return found.encode("latin-1") if found is not None else None
 
 
 def _body(environ: _Environment, limit: int) -> bytes:

@@ -87,7 +87,8 @@ def deploy(  # noqa: PLR0913 - where, what, who, and whether at all
         found = read_table(connection)
         deployment = _planned(found, name, resolve_in(connection, ModelRef(version.model, number=version.number)))
         if deployment.changed:
-            write_table(connection, deployment.table, found.revision)
+            written = write_table(connection, deployment.table, found.revision)
+            deployment = msgspec.structs.replace(deployment, table=written)
             former = ", ".join(deployment.former) or None
             detail: dict[str, Value] = {"version": version.ref, "former": former, "revision": deployment.table.revision}
             append_entry(connection, actor, "deployed", name, detail)
@@ -106,8 +107,7 @@ def retire(database: Database, endpoint: str, *, actor: str, dry_run: bool = Fal
     with database.read() if dry_run else database.write() as connection:
         found = read_table(connection)
         live = _require(found, endpoint)
-        others = tuple(other for other in found.endpoints if other.name != endpoint)
-        table = RoutingTable(found.revision + 1, others)
+        table = found.without_endpoint(endpoint)
         former = _models(live)
         if not dry_run:
             write_table(connection, table, found.revision)
@@ -121,7 +121,7 @@ def _planned(table: RoutingTable, name: str, version: Version) -> Deployment:
     live = table.endpoint(name)
     wanted = Endpoint(name, (Variant(STABLE, version.ref, version.digest),))
     former = _models(live) if live else ()
-    if live == wanted:
+    if live is not None and live == msgspec.structs.replace(wanted, since=live.since):
         return Deployment(name, version.ref, former, changed=False, table=table)
     return Deployment(name, version.ref, former, changed=True, table=table.with_endpoint(wanted))
 

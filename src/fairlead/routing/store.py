@@ -6,6 +6,7 @@ report the revision they answer by. Nothing else passes between the halves.
 
 from __future__ import annotations
 
+import secrets
 from typing import Literal
 
 import msgspec
@@ -73,17 +74,19 @@ def read_table(connection: sa.Connection) -> RoutingTable:
         ) from error
 
 
-def write_table(connection: sa.Connection, table: RoutingTable, expected_revision: int) -> None:
-    """Put a table in place of the one with `expected_revision`.
+def write_table(connection: sa.Connection, table: RoutingTable, expected_revision: int) -> RoutingTable:
+    """Put a table in place of the one with `expected_revision`; return it as it was written, with a secret.
 
     Raises:
         Conflict: Somebody else was faster; nothing is written.
     """
     found = read_revision(connection)
+    if not table.secret:
+        table = msgspec.structs.replace(table, secret=secrets.token_hex(32))
     values = {"revision": table.revision, "content": msgspec.json.encode(table).decode()}
     if found == expected_revision == 0 and not connection.execute(sa.select(routing.c.id)).first():
         connection.execute(sa.insert(routing).values(id=1, **values))
-        return
+        return table
     # The condition stands in the statement as well, so that it holds even where a caller does not hold the write lock.
     changed = connection.execute(sa.update(routing).where(routing.c.revision == expected_revision).values(values))
     if changed.rowcount != 1:
@@ -92,6 +95,7 @@ def write_table(connection: sa.Connection, table: RoutingTable, expected_revisio
             hint="Look at `fairlead status` and try again.",
             revision=found,
         )
+    return table
 
 
 def report_gateway(connection: sa.Connection, report: GatewayReport) -> None:

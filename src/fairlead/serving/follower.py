@@ -16,7 +16,8 @@ from loguru import logger
 from fairlead.errors import FairleadError
 from fairlead.routing.cache import read_cached
 from fairlead.routing.table import RoutingTable
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.loader import Loader
 from fairlead.serving.processes.status import State
 from fairlead.storage.replaced import fingerprint

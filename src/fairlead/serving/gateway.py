@@ -12,33 +12,28 @@ log, then each caller's answer. Nobody waits for company, since the batch is wha
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import NamedTuple
 
 from loguru import logger
 
 from fairlead.answer import Answer
-from fairlead.bundle.manifest import Road, Samples
 from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, Overloaded, PredictionFailed, QueueFull
 from fairlead.eventlog.writer import EventLog
-from fairlead.events import Columns, Prediction
+from fairlead.events import Exposure, Prediction
 from fairlead.predictor.outcome import Outcome
-from fairlead.predictor.predictor import AsyncPredictor, Predictor
-from fairlead.predictor.queue import BatchQueue
-from fairlead.rows import RowReader
-from fairlead.schema import Row, Schema, label_text
+from fairlead.predictor.predictor import Predictor
+from fairlead.routing.choice import NOBODY, Caller
+from fairlead.schema import Row
+from fairlead.serving.live import LiveEndpoint, LiveVariant
+from fairlead.serving.parts import Parts
 
-__all__ = ["Done", "Gateway", "LiveEndpoint", "Observe"]
+__all__ = ["Done", "Gateway", "Observe"]
 
 _MAX_BATCH = 128
 """Members answered in one run; more are answered in several, so that the first do not wait for the last."""
-
-_INLINE_SECONDS = 0.001
-"""A run that takes longer than this leaves the event loop to a thread."""
-
 
 _NEVER = float("inf")
 
@@ -46,57 +41,20 @@ Done = Callable[[list[Answer] | FairleadError], None]
 """Told once: the answers, in order, or why there are none."""
 
 
-class LiveEndpoint:
-    """An endpoint that is loaded, warmed up and ready to answer."""
-
-    def __init__(  # noqa: PLR0913 - what a loaded version consists of, put together in one place
-        self,
-        *,
-        name: str,
-        variant: str,
-        model: str,
-        digest: str,
-        road: Road,
-        schema: Schema,
-        samples: Samples,
-        predictor: Predictor | AsyncPredictor,
-        seconds_per_row: float,
-        max_rows: int,
-    ) -> None:
-        self.name = name
-        self.variant = variant
-        self.model = model
-        self.digest = digest
-        self.road = road
-        self.schema = schema
-        self.samples = samples
-        self.predictor = predictor
-        self.reader = RowReader(schema, max_rows=max_rows)
-        self.columns = Columns(model, digest, schema.names, schema.output.classes)
-        self.labels = tuple(label_text(one) for one in schema.output.classes)
-        self.inline_rows = 0
-        self.queue: BatchQueue
-        """What waits for a model that is too slow for the event loop, or is asked in another process."""
-        self.answer: Callable[[Sequence[Row]], Awaitable[list[Outcome]]]
-        """Answers rows that way."""
-        if isinstance(predictor, Predictor):
-            self.inline_rows = int(_INLINE_SECONDS / max(seconds_per_row, 1e-9))
-            self.queue = BatchQueue(lambda rows, _: asyncio.to_thread(predictor.answer, rows))
-            self.answer = self.queue.answer
-        else:
-            self.queue = predictor.queue
-            self.answer = predictor.answer
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it answers; a compiled version always does, a worker may be gone."""
-        return isinstance(self.predictor, Predictor) or self.predictor.healthy
+Observe = Callable[[LiveVariant, FairleadError | None, int, float], None]
+"""Told of every request: who answered, why it failed, how many rows it had, how long it took in seconds."""
 
 
-Observe = Callable[[LiveEndpoint, FairleadError | None, int, float], None]
-"""Told of every request: where, why it failed, how many rows it had, how long it took in seconds."""
+class _Member(NamedTuple):
+    """Rows of one request that one variant answers."""
 
-_Member = tuple[LiveEndpoint, Sequence[Row], float, str | None, Done]
+    variant: LiveVariant
+    rows: Sequence[Row]
+    received: float
+    done: Done
+    live: LiveEndpoint
+    unit: str | None
+    exposure: Exposure
 
 
 class Gateway:
@@ -122,8 +80,6 @@ class Gateway:
         self._expiring: dict[int, float] = {}  # when the callers of pending members stop waiting, by identity
         self._pending: list[_Member] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._prefix = f"{time.time_ns() // 1_000_000:x}{os.urandom(5).hex()}"
-        self._counter = count(1)
 
     def swap(self, revision: int, endpoints: Mapping[str, LiveEndpoint]) -> None:
         """Serve these endpoints from now on; requests in flight finish on the ones they began with."""
@@ -154,7 +110,7 @@ class Gateway:
         endpoint: str,
         rows: Sequence[Row],
         *,
-        key: str | None = None,
+        caller: Caller = NOBODY,
         live: LiveEndpoint | None = None,
         received: float | None = None,
         expires: float = _NEVER,
@@ -164,7 +120,7 @@ class Gateway:
         Args:
             endpoint: Its name.
             rows: At least one, as the endpoint's reader made them.
-            key: What the caller is assigned by.
+            caller: Who asks, as `LiveEndpoint.caller` found it.
             live: The very endpoint whose reader made the rows, where it may have been swapped meanwhile.
             received: When the request was whole, by `time.perf_counter`; now where it is `None`.
             expires: When the caller stops waiting, by the same clock.
@@ -185,7 +141,7 @@ class Gateway:
                 future.set_result(found)
 
         start = time.perf_counter() if received is None else received
-        self.submit(live or self.endpoint(endpoint), rows, done, start, key, expires)
+        self.submit(live or self.endpoint(endpoint), rows, done, start, caller, expires)
         return await future
 
     def submit(  # noqa: PLR0913, PLR0917 - a request's facts; the hot path passes them by position
@@ -194,7 +150,7 @@ class Gateway:
         rows: Sequence[Row],
         done: Done,
         received: float,
-        key: str | None = None,
+        caller: Caller = NOBODY,
         expires: float = _NEVER,
     ) -> None:
         """Answer rows, and tell `done`.
@@ -204,16 +160,52 @@ class Gateway:
             rows: At least one, as its reader made them.
             done: Is called once, from the event loop.
             received: When the request was whole, by `time.perf_counter`.
-            key: What the caller is assigned by.
+            caller: Who asks, as `LiveEndpoint.caller` found it.
             expires: When the caller stops waiting, by the same clock.
         """
-        member = (live, rows, received, key, done)
+        chooser = live.chooser
+        if chooser is None:
+            self._admit(_Member(live.stable, rows, received, done, live, None, ""), expires)
+        elif chooser.by_row and len(rows) > 1:
+            self._divide(live, rows, done, received, caller, expires)
+        else:
+            try:
+                place, unit, exposure = chooser.choose(caller, rows[0])
+            except NotFound as error:
+                self.refuse(live, error, received)
+                done(error)
+                return
+            self._admit(_Member(live.variants[place], rows, received, done, live, unit, exposure), expires)
+
+    def _divide(  # noqa: PLR0913, PLR0917 - as `submit`
+        self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, caller: Caller, expires: float
+    ) -> None:
+        """Answer rows that belong to different keys, each by its own variant."""
+        assert live.chooser is not None
+        try:
+            choices = [live.chooser.choose(caller, row) for row in rows]
+        except NotFound as error:
+            self.refuse(live, error, received)
+            done(error)
+            return
+        places: dict[tuple[int, str | None, Exposure], list[int]] = {}
+        for place, choice in enumerate(choices):
+            places.setdefault(choice, []).append(place)
+        parts = Parts(len(rows), list(places.values()), done)
+        for number, ((variant, unit, exposure), members) in enumerate(places.items()):
+            part = [rows[place] for place in members]
+            self._admit(
+                _Member(live.variants[variant], part, received, parts.receiver(number), live, unit, exposure), expires
+            )
+
+    def _admit(self, member: _Member, expires: float) -> None:
+        rows = member.rows
         busy = self.in_flight
         self.in_flight = busy + len(rows)
         if busy and self.in_flight > self._max_in_flight:
             self._fail(member, _too_many_rows(busy))
             return
-        if len(rows) <= live.inline_rows:
+        if len(rows) <= member.variant.inline_rows:
             if not self._pending:
                 asyncio.get_running_loop().call_soon(self._flush)
             self._pending.append(member)
@@ -222,12 +214,14 @@ class Gateway:
         else:
             self.start(self._answer_elsewhere(member, expires))
 
-    def refuse(self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None = None) -> None:
-        """Record a request that was refused before it reached the model."""
+    def refuse(self, live: LiveEndpoint, error: FairleadError, received: float) -> None:
+        """Record a request that was refused before it reached a model."""
         self.failed += 1
+        stable = live.stable
         if self.observe is not None:
-            self.observe(live, error, 0, time.perf_counter() - received)
-        self._record(live, [self._refusal(live, error, received, key, None)])
+            self.observe(stable, error, 0, time.perf_counter() - received)
+        refused = _Member(stable, (), received, _nobody, live, None, "")
+        self._record(stable, [self._refusal(refused, error, None)])
 
     async def close(self) -> None:
         """Wait for what is being answered elsewhere."""
@@ -244,16 +238,16 @@ class Gateway:
         pending, self._pending = self._pending, []
         if self._expiring and not (pending := self._unexpired(pending)):
             return
-        first = pending[0][0]
-        if len(pending) <= _MAX_BATCH and all(member[0] is first for member in pending):
+        first = pending[0].variant
+        if len(pending) <= _MAX_BATCH and all(member.variant is first for member in pending):
             self._answer(first, pending)
             return
         groups: dict[int, list[_Member]] = {}
         for member in pending:
-            groups.setdefault(id(member[0]), []).append(member)
+            groups.setdefault(id(member.variant), []).append(member)
         for group in groups.values():
             for start in range(0, len(group), _MAX_BATCH):
-                self._answer(group[0][0], group[start : start + _MAX_BATCH])
+                self._answer(group[0].variant, group[start : start + _MAX_BATCH])
 
     def _unexpired(self, pending: list[_Member]) -> list[_Member]:
         """Those whose callers still wait; the others are told so, and cost the model nothing."""
@@ -266,48 +260,48 @@ class Gateway:
                 self._fail(member, DeadlineExceeded("The time that the caller waits was over before the model ran."))
         return kept
 
-    def _answer(self, live: LiveEndpoint, members: list[_Member]) -> None:
+    def _answer(self, variant: LiveVariant, members: list[_Member]) -> None:
         """Run the model here; if it fails for many members, once for each, so that only the guilty one is told."""
-        assert isinstance(live.predictor, Predictor)
-        rows = members[0][1] if len(members) == 1 else [row for member in members for row in member[1]]
+        assert isinstance(variant.predictor, Predictor)
+        rows = members[0].rows if len(members) == 1 else [row for member in members for row in member.rows]
         try:
-            outcomes = live.predictor.answer(rows)
+            outcomes = variant.predictor.answer(rows)
         except PredictionFailed as err:
             if len(members) == 1:
                 self._fail(members[0], err)
                 return
             for member in members:
-                self._answer(live, [member])
+                self._answer(variant, [member])
             return
         except Exception:  # noqa: BLE001 - a bug of ours must not leave callers without an answer
-            logger.exception("Answering at {endpoint} failed.", endpoint=live.name)
+            logger.exception("Answering at {endpoint} failed.", endpoint=variant.endpoint)
             for member in members:
                 self._fail(member, PredictionFailed("The model could not answer."))
             return
-        self._finish(live, members, outcomes)
+        self._finish(variant, members, outcomes)
 
     async def _answer_elsewhere(self, member: _Member, expires: float) -> None:
-        live, rows, *_ = member
         patience = min(self._deadline, expires - time.perf_counter())
         try:
             async with asyncio.timeout(patience):
-                outcomes = await live.answer(rows)
+                outcomes = await member.variant.answer(member.rows)
         except TimeoutError:
             error = DeadlineExceeded(f"The model did not answer within {max(0.0, patience):.3g} s.", retry_after=1)
             self._fail(member, error)
         except FairleadError as err:
             self._fail(member, err)
         else:
-            self._finish(live, [member], outcomes)
+            self._finish(member.variant, [member], outcomes)
 
-    def _finish(self, live: LiveEndpoint, members: list[_Member], outcomes: Sequence[Outcome]) -> None:
+    def _finish(self, variant: LiveVariant, members: list[_Member], outcomes: Sequence[Outcome]) -> None:
         """Record, then tell: an answer that was sent is in the log."""
         now, clock = time.time(), time.perf_counter()
-        answers, predictions = [], []
-        name, variant, model, labels = live.name, live.variant, live.model, live.labels
+        answers: list[Answer] = []
+        predictions: list[Prediction] = []
+        endpoint, name, model, labels = variant.endpoint, variant.name, variant.model, variant.labels
         position = 0
-        for _, rows, received, key, _ in members:
-            latency = clock - received
+        for _, rows, received, _, live, unit, exposure in members:
+            latency, revision, make = clock - received, live.revision, live.ids.make
             for row in rows:
                 prediction, probabilities, flags = (
                     (one := outcomes[position]).prediction,
@@ -315,49 +309,60 @@ class Gateway:
                     one.flags,
                 )
                 position += 1
-                identity = f"{self._prefix}-{next(self._counter):x}"
+                identity = make()
                 shown = dict(zip(labels, probabilities, strict=True)) if probabilities else None
                 answers.append(Answer(prediction, identity, model, shown, flags))
                 predictions.append(
                     Prediction(
-                        identity, now, name, model, variant, key, "ok", latency, row, prediction, probabilities, flags
+                        identity, now, endpoint, model, name, unit, "ok", latency, row, prediction, probabilities, flags,
+                        revision, exposure,
                     )
-                )
-        self._record(live, predictions)
+                )  # fmt: skip
+        self._record(variant, predictions)
         self.answered += position
         self.in_flight -= position
         if self.observe is not None:
-            for _, rows, received, _, _ in members:
-                self.observe(live, None, len(rows), clock - received)
+            for member in members:
+                self.observe(variant, None, len(member.rows), clock - member.received)
+        self._tell(members, answers)
+        mirror = members[0].live.mirror
+        if mirror is not None:
+            mirror(predictions)
+
+    def _tell(self, members: list[_Member], answers: list[Answer]) -> None:
         if len(members) == 1:
-            members[0][4](answers)
+            members[0].done(answers)
             return
         start = 0
-        for _, rows, _, _, done in members:
-            done(answers[start : start + len(rows)])
-            start += len(rows)
+        for member in members:
+            end = start + len(member.rows)
+            member.done(answers[start:end])
+            start = end
 
     def _fail(self, member: _Member, error: FairleadError) -> None:
-        live, rows, received, key, done = member
+        rows = member.rows
         self.failed += len(rows)
         self.in_flight -= len(rows)
         if self.observe is not None:
-            self.observe(live, error, len(rows), time.perf_counter() - received)
-        self._record(live, [self._refusal(live, error, received, key, row) for row in rows])
-        done(error)
+            self.observe(member.variant, error, len(rows), time.perf_counter() - member.received)
+        self._record(member.variant, [self._refusal(member, error, row) for row in rows])
+        member.done(error)
 
-    def _refusal(
-        self, live: LiveEndpoint, error: FairleadError, received: float, key: str | None, row: Row | None
-    ) -> Prediction:
-        identity = f"{self._prefix}-{next(self._counter):x}"
-        latency = time.perf_counter() - received
+    def _refusal(self, member: _Member, error: FairleadError, row: Row | None) -> Prediction:
+        variant, live = member.variant, member.live
+        latency = time.perf_counter() - member.received
         return Prediction(
-            identity, time.time(), live.name, live.model, live.variant, key, error.code, latency, row, None, None, ()
-        )
+            live.ids.make(), time.time(), live.name, variant.model, variant.name, member.unit, error.code, latency, row,
+            None, None, (), live.revision, member.exposure,
+        )  # fmt: skip
 
-    def _record(self, live: LiveEndpoint, predictions: list[Prediction]) -> None:
+    def _record(self, variant: LiveVariant, predictions: list[Prediction]) -> None:
         if self._log is not None:
-            self._log.append(live.columns, predictions)
+            self._log.append(variant.columns, predictions)
+
+
+def _nobody(_: list[Answer] | FairleadError) -> None:
+    """Nobody waits for this answer."""
 
 
 def _too_many_rows(busy: int) -> QueueFull:

@@ -17,7 +17,8 @@ from fairlead.predictor.compiled import open_compiled
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor, Predictor
 from fairlead.routing.table import Endpoint, RoutingTable, Variant
-from fairlead.serving.gateway import LiveEndpoint
+from fairlead.schema import differences
+from fairlead.serving.live import LiveEndpoint, LiveVariant
 
 __all__ = ["Loader", "check_samples"]
 
@@ -48,24 +49,24 @@ class Loader:
             BundleError: A bundle is missing, corrupt, or does not answer its samples as it was sealed to.
             Overloaded: A worker did not become ready in time.
         """
-        return {endpoint.name: self._endpoint(endpoint, live.get(endpoint.name)) for endpoint in table.endpoints}
+        return {
+            endpoint.name: self._endpoint(endpoint, live.get(endpoint.name), bytes.fromhex(table.secret))
+            for endpoint in table.endpoints
+        }
 
-    def _endpoint(self, endpoint: Endpoint, live: LiveEndpoint | None) -> LiveEndpoint:
-        if len(endpoint.variants) != 1:
-            raise BundleError(
-                f"The endpoint {endpoint.name!r} has {len(endpoint.variants)} variants; this gateway answers with one.",
-                hint="Deploy one version: `fairlead deploy MODEL:VERSION`.",
-            )
-        variant = endpoint.variants[0]
-        if live is not None and (live.digest, live.model, live.variant) == (
-            variant.digest,
-            variant.model,
-            variant.name,
-        ):
+    def _endpoint(self, endpoint: Endpoint, live: LiveEndpoint | None, secret: bytes) -> LiveEndpoint:
+        if live is not None and live.endpoint == endpoint:
             return live
-        return self._variant(endpoint.name, variant)
+        loaded = {(one.digest, one.model, one.name): one for one in live.variants} if live is not None else {}
+        variants = [
+            loaded.get((one.digest, one.model, one.name)) or self._variant(endpoint.name, one)
+            for one in endpoint.variants
+        ]
+        for variant in variants[1:]:
+            _check_fit(variants[0], variant)
+        return LiveEndpoint(endpoint, variants, max_rows=self._max_rows, secret=secret)
 
-    def _variant(self, name: str, variant: Variant) -> LiveEndpoint:
+    def _variant(self, endpoint: str, variant: Variant) -> LiveVariant:
         bundle = open_bundle(self._bundles / variant.digest, variant.digest)
         samples = bundle.samples
         predictor: Predictor | AsyncPredictor
@@ -77,9 +78,9 @@ class Loader:
             predictor, outcomes = self._connect_worker(bundle)
             seconds = 1.0
         check_samples(samples, outcomes, variant.model)
-        return LiveEndpoint(
-            name=name,
-            variant=variant.name,
+        return LiveVariant(
+            endpoint=endpoint,
+            name=variant.name,
             model=variant.model,
             digest=variant.digest,
             road=bundle.manifest.road,
@@ -87,8 +88,17 @@ class Loader:
             samples=samples,
             predictor=predictor,
             seconds_per_row=seconds,
-            max_rows=self._max_rows,
         )
+
+
+def _check_fit(stable: LiveVariant, other: LiveVariant) -> None:
+    """Refuse a variant that cannot answer the endpoint's rows; rollouts check it before, so this is the last line.
+
+    Raises:
+        BundleError: It does not fit.
+    """
+    if found := differences(stable.schema, other.schema):
+        raise BundleError(f"{other.model} does not fit the endpoint {stable.endpoint!r}: {found[0]}")
 
 
 def check_samples(samples: Samples, outcomes: Sequence[Outcome], model: str) -> None:

@@ -15,7 +15,8 @@ def test_a_new_endpoint_stands_beside_the_others():
     assert (planned.former, planned.model, planned.changed) == ((), "flights:1", True)
     assert planned.table.revision == 5
     assert planned.table.endpoint("other") == other
-    assert planned.table.endpoint("flights") == Endpoint("flights", (Variant("stable", "flights:1", "1" * 64, 10_000),))
+    alone = (Variant("stable", "flights:1", "1" * 64, 10_000),)
+    assert planned.table.endpoint("flights") == Endpoint("flights", alone, since=5)
 
 
 def test_all_variants_give_way_to_the_version():

@@ -10,9 +10,9 @@ from fairlead.answer import Answer
 from fairlead.bundle.manifest import Expected, Samples
 from fairlead.rows import RowReader
 from fairlead.schema import Column, Output, Schema
-from fairlead.serving.gateway import LiveEndpoint
 from fairlead.serving.http import problems
 from fairlead.serving.pages import docs_page, openapi
+from live_endpoints import live_endpoint
 
 ROW = ('O\'Hare "x"', 3, None, True)
 SCHEMA = Schema(
@@ -40,10 +40,9 @@ class Unasked:
 
 
 def live(name="flights", schema=SCHEMA, rows=(ROW,), expected=(EXPECTED,)):
-    return LiveEndpoint(
-        name=name, variant="stable", model=f"{name}:3", digest="0" * 64, road="worker", schema=schema,
-        samples=Samples(rows, expected), predictor=Unasked(), seconds_per_row=1.0, max_rows=10_000,
-    )  # fmt: skip
+    return live_endpoint(
+        name, model=f"{name}:3", schema=schema, samples=Samples(rows, expected), predictor=Unasked(), max_rows=10_000
+    )
 
 
 def made(*endpoints):

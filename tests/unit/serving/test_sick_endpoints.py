@@ -10,9 +10,10 @@ from fairlead.serving.doors.openinference import OpenInference
 from fairlead.serving.doors.repository import Repository
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
 from fairlead.serving.doors.v1 import V1
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import errorbody
-from fairlead.serving.http.lane import Request
+from fairlead.serving.http.request import Request
+from live_endpoints import live_endpoint
 
 SCHEMA = Schema((Column("x", "number"),), Output("regression"))
 
@@ -43,17 +44,8 @@ class Connection:
 
 
 def live(name, *, healthy):
-    return LiveEndpoint(
-        name=name,
-        variant="stable",
-        model=f"{name}:1",
-        digest="0" * 64,
-        road="worker",
-        schema=SCHEMA,
-        samples=Samples((), ()),
-        predictor=Worker(healthy=healthy),
-        seconds_per_row=1.0,
-        max_rows=10,
+    return live_endpoint(
+        name, model=f"{name}:1", schema=SCHEMA, samples=Samples((), ()), predictor=Worker(healthy=healthy), max_rows=10
     )
 
 

@@ -21,9 +21,11 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError
 from fairlead.schema import Row
 from fairlead.serving.doors.tally import Tally
-from fairlead.serving.gateway import Gateway, LiveEndpoint
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed, unexpected
+from fairlead.serving.http.request import Request
+from fairlead.serving.live import LiveEndpoint
 
 __all__ = ["LARGE", "Door", "Doors", "Read", "Written", "answer", "segments", "tell"]
 
@@ -146,10 +148,13 @@ class _Asking:
             if isinstance(found, FairleadError):
                 self._fail(found)
             else:
+                request.answered_by = found[0].model
                 self._tell(len(rows), write(found))
 
         request = self._request
-        self._gateway.submit(self._live, rows, done, request.received, None, request.expires)
+        self._gateway.submit(
+            self._live, rows, done, request.received, self._live.caller(request.header), request.expires
+        )
 
     async def answer_apart(self, read: Read) -> None:
         live, request = self._live, self._request
@@ -163,12 +168,14 @@ class _Asking:
             self._refuse(unexpected())
             return
         try:
+            caller = live.caller(request.header)
             found = await self._gateway.predict(
-                live.name, rows, live=live, received=request.received, expires=request.expires
+                live.name, rows, caller=caller, live=live, received=request.received, expires=request.expires
             )
         except FairleadError as error:
             self._fail(error)
         else:
+            request.answered_by = found[0].model
             self._tell(len(rows), await asyncio.to_thread(write, found))
 
     def _refuse(self, error: FairleadError) -> None:

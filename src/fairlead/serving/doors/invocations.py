@@ -29,11 +29,13 @@ from fairlead.errors import FairleadError, InvalidInput, SchemaMismatch, TooLarg
 from fairlead.rows import RowReader
 from fairlead.schema import Row
 from fairlead.serving.doors.door import LARGE, Written, answer
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import problems
 from fairlead.serving.http.compression import inflate
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allowed
+from fairlead.serving.http.request import Request
+from fairlead.serving.live import LiveEndpoint
 
 __all__ = ["Invocations", "told"]
 

@@ -21,11 +21,12 @@ from fairlead.errors import FairleadError, NotFound, Overloaded
 from fairlead.schema import Row
 from fairlead.serving.doors.door import LARGE, Written, answer, segments, tell
 from fairlead.serving.doors.openinference_wire import Asked, Wanted, header_length, read_request, write_response
-from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints, version_number
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.compression import accepted, compress, inflate
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed
+from fairlead.serving.http.request import Request
 
 __all__ = ["OpenInference"]
 
@@ -161,7 +162,7 @@ def _written(endpoint: TensorEndpoint, asked: Asked, encoding: bytes, answers: S
     # A caller who gave the request no name gets ours: the first prediction's.
     request_id = asked.id or answers[0].id
     flags = [one.binary for one in wanted]
-    body, length = write_response(endpoint.live.name, endpoint.version, request_id, tensors, flags)
+    body, length = write_response(endpoint.live.name, version_number(answers[0].model), request_id, tensors, flags)
     body, headers = compress(body, encoding)
     if length is None:
         return body, _JSON, headers

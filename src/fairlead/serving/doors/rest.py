@@ -12,9 +12,11 @@ from fairlead.errors import FairleadError, InvalidInput
 from fairlead.rows import RowReader
 from fairlead.schema import Row
 from fairlead.serving.doors.door import LARGE, Read, Written, answer
-from fairlead.serving.gateway import Gateway, LiveEndpoint
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allowed
+from fairlead.serving.http.request import Request
+from fairlead.serving.live import LiveEndpoint
 
 __all__ = ["PREFIX", "Rest", "read_rows"]
 
@@ -45,7 +47,7 @@ class Rest:
 
     def _predictor(self, live: LiveEndpoint) -> Handler:
         """The handler of one endpoint: the hot path."""
-        submit, from_json = self._gateway.submit, live.reader.from_json
+        submit, from_json, caller = self._gateway.submit, live.reader.from_json, live.caller
 
         def predict(connection: Connection, request: Request) -> None:
             request.live = live
@@ -67,9 +69,10 @@ class Rest:
                 if isinstance(found, FairleadError):
                     connection.respond_error(request, found)
                 else:
+                    request.answered_by = found[0].model
                     connection.respond(request, 200, _encode(found[0] if single else found))
 
-            submit(live, rows, done, request.received, None, request.expires)
+            submit(live, rows, done, request.received, caller(request.header), request.expires)
 
         return predict
 

@@ -7,16 +7,22 @@ from typing import Final
 from fairlead.errors import NotFound
 from fairlead.serving.doors.tally import Tally
 from fairlead.serving.doors.tensors import TensorReader, TensorSpec, TensorWriter
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.live import LiveEndpoint
 
-__all__ = ["TensorEndpoint", "TensorEndpoints", "version_of"]
+__all__ = ["TensorEndpoint", "TensorEndpoints", "version_number", "version_of"]
 
 PLATFORM: Final = "fairlead"
 
 
+def version_number(model: str) -> str:
+    """The number of a version: "3" for `flights:3`."""
+    return model.rpartition(":")[2]
+
+
 def version_of(live: LiveEndpoint) -> str:
-    """The number of the version that answers there: "3" for `flights:3`."""
-    return live.model.rpartition(":")[2]
+    """The number of the version that answers there."""
+    return version_number(live.model)
 
 
 class TensorEndpoint:

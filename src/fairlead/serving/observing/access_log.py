@@ -15,7 +15,8 @@ from collections.abc import Callable
 import msgspec
 
 from fairlead.logs import escaped
-from fairlead.serving.http.lane import Connection, Request
+from fairlead.serving.http.lane import Connection
+from fairlead.serving.http.request import Request
 from fairlead.serving.observing.identity import Identity, identify
 
 __all__ = ["AccessLog", "Line"]
@@ -41,7 +42,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         seconds: From the request's last byte to the answer.
         bytes: Of the answer.
         endpoint: Which endpoint was asked.
-        version: Which version answers there.
+        version: Which version answered, or answers there.
         process: Which process answered.
     """
 
@@ -101,7 +102,7 @@ class AccessLog:
             peer[0] if peer else "",
             identity.parent,
             live.name if live is not None else "",
-            live.model if live is not None else "",
+            request.answered_by or (live.model if live is not None else ""),
         )
         self._lines.append(_encode(line))
 

@@ -33,9 +33,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from fairlead.errors import FairleadError
-from fairlead.serving.gateway import Gateway, LiveEndpoint
-from fairlead.serving.http.lane import Connection, Handler, Request
+from fairlead.serving.gateway import Gateway
+from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed, status_of
+from fairlead.serving.http.request import Request
+from fairlead.serving.live import LiveVariant
 from fairlead.serving.observing.exposition import OPENMETRICS, TEXT, Family, render
 
 __all__ = ["BOUNDS", "Metrics", "MetricsDoor", "Snapshot", "collect", "fold_ended", "keep_snapshot", "write_snapshot"]
@@ -116,11 +118,11 @@ class Metrics:
         self._counts = counts
         self._gauges = gauges
         self._series: dict[tuple[str, str, str], Series] = {}
-        self._live: dict[LiveEndpoint, Series] = {}
+        self._live: dict[LiveVariant, Series] = {}
         self._answers: dict[int, int] = {}
         self._start = start_time(os.getpid())
 
-    def observe(self, live: LiveEndpoint, error: FairleadError | None, rows: int, seconds: float) -> None:
+    def observe(self, live: LiveVariant, error: FairleadError | None, rows: int, seconds: float) -> None:
         """Count one request to an endpoint (a `gateway.Observe`)."""
         series = self._live.get(live) or self._find(live)
         series.buckets[bisect_left(BOUNDS, seconds)] += 1
@@ -149,8 +151,8 @@ class Metrics:
             gauges=dict(self._gauges()),
         )
 
-    def _find(self, live: LiveEndpoint) -> Series:
-        key = (live.name, live.model, live.variant)
+    def _find(self, live: LiveVariant) -> Series:
+        key = (live.endpoint, live.model, live.name)
         if key not in self._series and len(self._series) >= _MAX_SERIES:
             key = _OTHER
         found = self._series.setdefault(key, Series(*key))

@@ -15,7 +15,8 @@ from loguru import logger
 from fairlead.eventlog.writer import EventLog
 from fairlead.logs import open_lines
 from fairlead.serving.gateway import Gateway
-from fairlead.serving.http.lane import Connection, Lane, Request
+from fairlead.serving.http.lane import Connection, Lane
+from fairlead.serving.http.request import Request
 from fairlead.serving.observing.access_log import AccessLog
 from fairlead.serving.observing.identity import identify
 from fairlead.serving.observing.metrics import Metrics, MetricsDoor, keep_snapshot
@@ -76,7 +77,8 @@ class Observation:
         }
 
     def _gauges(self) -> dict[str, float]:
-        queues = {id(live.queue): live.queue for live in self._gateway.endpoints.values()}
+        live = self._gateway.endpoints.values()
+        queues = {id(one.queue): one.queue for endpoint in live for one in endpoint.variants}
         return {
             "in_flight": sum(connection.busy for connection in self._lane.connections),
             "queue_depth": sum(queue.queued for queue in queues.values()),

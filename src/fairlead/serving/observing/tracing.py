@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from fairlead.logs import escaped
-from fairlead.serving.http.lane import Connection, Request
+from fairlead.serving.http.lane import Connection
+from fairlead.serving.http.request import Request
 from fairlead.serving.observing.identity import Identity, identify
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _attributes(request: Request, method: str) -> dict[str, str | int]:
         "fairlead.request_id": request.identity.request,
     }
     if request.live is not None:
-        found |= {"fairlead.endpoint": request.live.name, "fairlead.version": request.live.model}
+        found |= {"fairlead.endpoint": request.live.name, "fairlead.version": request.answered_by or request.live.model}
     return found
 
 

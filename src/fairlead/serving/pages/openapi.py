@@ -13,8 +13,8 @@ from typing import Any
 from fairlead import errors
 from fairlead.errors import FairleadError
 from fairlead.schema import Column, Output, Schema, Value, label_text
-from fairlead.serving.gateway import LiveEndpoint
 from fairlead.serving.http import problems
+from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.pages import answer_table, words
 
 __all__ = ["document", "example_answer", "example_row"]

@@ -69,8 +69,8 @@ def deliver(database: Database, blobs: Blobs, *, bundles: Path, table: Path) -> 
             f"The database is empty, but revision {here.revision} is served here; it goes on.",
             hint="Bring the database back, or deploy again.",
         )
-    for variant in wanted.variants():
-        fetch_bundle(variant.digest, blobs, bundles)
+    for digest in wanted.digests():
+        fetch_bundle(digest, blobs, bundles)
     write_cached(table, wanted)
     return wanted
 

@@ -38,12 +38,14 @@ from fairlead.serving.doors.rest import Rest
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
 from fairlead.serving.doors.v1 import V1
 from fairlead.serving.follower import LOOK_SECONDS, Follower
-from fairlead.serving.gateway import Gateway, LiveEndpoint
+from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import errorbody
 from fairlead.serving.http.asgi import ASGIApp, Bridge
-from fairlead.serving.http.lane import Lane, Limits, Request
+from fairlead.serving.http.lane import Lane
+from fairlead.serving.http.request import Limits, Request
 from fairlead.serving.keys.gate import Gate, Hosts, is_loopback, public_need
 from fairlead.serving.keys.keyring import OPEN_SCOPES, Keyring
+from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.loader import Loader
 from fairlead.serving.observing.observation import OFF, Observation
 from fairlead.serving.processes.status import GatewayStatus, State, remove_status, write_status
