@@ -29,7 +29,7 @@ import msgspec
 from fairlead.errors import InvalidInput, SchemaMismatch, TooLarge
 from fairlead.schema import Column, Row, Schema, Value
 
-__all__ = ["MAX_PROBLEMS", "RowReader"]
+__all__ = ["MAX_PROBLEMS", "RowReader", "boolean_of"]
 
 MAX_PROBLEMS = 20
 """How many problems one error names; the rest is counted by nobody."""
@@ -424,6 +424,12 @@ _READERS: dict[str, Callable[[Column, object], Value | _Problem]] = {
 }
 
 
+def boolean_of(text: str) -> bool | str | None:
+    """Text without blanks around it as a boolean, empty text as a missing entry; what is neither stays text."""
+    low = text.lower()
+    return None if not low else True if low in _TRUE else False if low in _FALSE else text
+
+
 def _from_text(column: Column, text: str) -> object:
     """Text as the nearest Python value; what cannot be read stays text and is refused as such."""
     if text == "":
@@ -431,8 +437,7 @@ def _from_text(column: Column, text: str) -> object:
     if column.type == "string":
         return text
     if column.type == "boolean":
-        low = text.lower()
-        return True if low in _TRUE else False if low in _FALSE else text
+        return boolean_of(text)
     try:
         if column.type == "integer" and text.lstrip("+-").isdigit() and len(text) <= len(str(_SAFE_INTEGER)) + 1:
             return int(text)

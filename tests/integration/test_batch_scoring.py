@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from sklearn.linear_model import LinearRegression
 import fairlead
 from fairlead.batch.chunk import Chunk
 from fairlead.batch.model import answer, open_model
+from fairlead.batch.outputs import open_output
 from fairlead.batch.reading import sort_rows
 from fairlead.batch.score import Plan, run
 from fairlead.batch.sources import open_source
@@ -62,10 +62,10 @@ def opened(packed_home):
     return name, bundle, model
 
 
-def score(opened, source, out, *, chunk=700, **more):
+def score(opened, source, out, *, chunk=700, overwrite=False, **more):
     name, bundle, model = opened
-    plan = Plan(name, bundle.digest, Path(out), chunk=chunk, threads=2, **more)
-    return run(source, model, plan, lambda *_: None)
+    plan = Plan(name, bundle.digest, chunk=chunk, threads=2, **more)
+    return run(source, model, open_output(str(out), overwrite=overwrite), plan, lambda *_: None)
 
 
 def write(table, path):

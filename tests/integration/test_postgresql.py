@@ -1,17 +1,11 @@
 """The same rows in a real PostgreSQL: for many machines, with the same promises. It is skipped where there is none."""
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from postgresql_server import postgresql_server
 
 from fairlead.errors import Conflict, StorageError
 from fairlead.registry.audit import verify_chain
@@ -19,65 +13,13 @@ from fairlead.registry.registry import list_models, publish, resolve, set_alias
 from fairlead.routing.store import GatewayReport, live_gateways, read_table, report_gateway, write_table
 from fairlead.routing.table import RoutingTable
 from fairlead.storage.database import metadata, open_database
-
-pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed")
-
-
-def _program(name):
-    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
-    return found or pytest.skip(f"{name} is not installed")
-
-
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _unprivileged(folder):
-    """PostgreSQL refuses to run as root: root lends it to another user."""
-    if os.getuid() != 0:
-        return {}
-    try:
-        user = pwd.getpwnam("postgres")
-    except KeyError:
-        pytest.skip("root needs a user postgres to run it")
-    os.chown(folder, user.pw_uid, user.pw_gid)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+from running import free_port
 
 
 @pytest.fixture(scope="module")
 def server():
-    initdb, postgres = _program("initdb"), _program("postgres")
-    folder = tempfile.mkdtemp(prefix="fairlead-pg-")
-    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **_unprivileged(folder)}
-    data, port = f"{folder}/data", _free_port()
-    subprocess.run([initdb, "-D", data, "-U", "me", "-A", "trust", "--no-sync"], check=True, timeout=60, **quiet)
-    options = ["-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    with subprocess.Popen([postgres, "-D", data, *options], **quiet) as process:
-        try:
-            _wait_for(port, process)
-            yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
-        finally:
-            process.terminate()
-            process.wait(30)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(port, process):
-    import time
-
-    import psycopg
-
-    for _ in range(200):
-        assert process.poll() is None
-        try:
-            psycopg.connect(host="127.0.0.1", port=port, user="me", dbname="postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("PostgreSQL did not start")
+    with postgresql_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -138,4 +80,4 @@ def test_the_routing_table_is_compared_and_swapped(database):
 
 def test_a_server_that_is_gone_is_a_storage_error():
     with pytest.raises(StorageError):
-        open_database(f"postgresql+psycopg://me@127.0.0.1:{_free_port()}/postgres")
+        open_database(f"postgresql+psycopg://me@127.0.0.1:{free_port()}/postgres")

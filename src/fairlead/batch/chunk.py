@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from fairlead.errors import InvalidInput
 from fairlead.schema import Value
 
-__all__ = ["BadRow", "Chunk", "Source", "Told"]
+__all__ = ["BadRow", "Chunk", "Source", "Told", "file_identity", "unreadable"]
 
 Told = Mapping[str, Value]
 """What identifies an input, as it is written into the notes of a run."""
@@ -72,10 +74,22 @@ class Source(Protocol):
         """What tells this input from another, or from itself after a change."""
         ...
 
-    def chunks(self, start: int, size: int) -> Iterator[Chunk]:
+    def chunks(self, start: int, size: int) -> Generator[Chunk]:
         """The rows from number `start` on, about `size` at a time.
 
         Raises:
             InvalidInput: The input cannot be read.
         """
         ...
+
+
+def file_identity(path: Path) -> Told:
+    """What tells a file from another, or from itself after a change."""
+    found = path.stat()
+    return {"input": str(path.resolve()), "size": found.st_size, "changed": found.st_mtime_ns}
+
+
+def unreadable(path: Path, err: BaseException) -> InvalidInput:
+    """The error for a file that cannot be read, with the first line of the reason."""
+    reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:200].rstrip(".")
+    return InvalidInput(f"{path.name} cannot be read: {reason}.")

@@ -1,17 +1,17 @@
-"""The version that answers a run: compiled, by column and from many threads at once; or its original, by row in a process of its own.
+"""The version that answers a run: compiled, by column and from many threads at once; or its original, by row in processes of their own.
 
 Whatever a model refuses is narrowed down by halves, so that one guilty row costs itself and no other.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from fairlead.batch.reading import Sorted, taken
+from fairlead.batch.workers import Workers
 from fairlead.bundle.reader import Bundle
 from fairlead.errors import FairleadError, Overloaded, PredictionFailed
 from fairlead.predictor.columnar import Answers, ColumnarPredictor, Columns, answers_of, rows_of
@@ -49,6 +49,11 @@ class Model(Protocol):
 
     schema: Schema
 
+    @property
+    def chunk(self) -> int:
+        """How many rows of a table are best read at once."""
+        ...
+
     def columns(self, columns: Columns) -> Answers:
         """Answer a table.
 
@@ -70,13 +75,14 @@ class Model(Protocol):
         ...
 
 
-def open_model(bundle: Bundle, *, memory: int, seconds: float) -> Model:
+def open_model(bundle: Bundle, *, memory: int, seconds: float, processes: int = 1) -> Model:
     """Open the version of a bundle.
 
     Args:
         bundle: Opened and verified.
         memory: Of a worker, where one is needed, in bytes.
         seconds: How long one call of a worker may take.
+        processes: How many workers there may be, where they are needed.
 
     Raises:
         BundleError: The graph cannot be opened.
@@ -84,7 +90,7 @@ def open_model(bundle: Bundle, *, memory: int, seconds: float) -> Model:
     """
     if bundle.graph is not None and bundle.layout is not None:
         return _Compiled(bundle)
-    return _Original(bundle, memory=memory, seconds=seconds)
+    return _Original(bundle, memory=memory, seconds=seconds, processes=processes)
 
 
 def answer(model: Model, told: Sorted) -> Found:
@@ -154,6 +160,8 @@ class _Halving:
 class _Compiled:
     """Answers in this process. ONNX Runtime lets go of the interpreter while it computes, so threads are enough."""
 
+    chunk = 65_536
+
     def __init__(self, bundle: Bundle) -> None:
         assert bundle.graph is not None
         assert bundle.layout is not None
@@ -169,13 +177,14 @@ class _Compiled:
 
 
 class _Original:
-    """Asks the original in its worker process, one question at a time; a process that has ended is started again."""
+    """Asks the original in worker processes; a process that has ended is replaced."""
 
-    def __init__(self, bundle: Bundle, *, memory: int, seconds: float) -> None:
+    chunk = 2 * _ROWS
+
+    def __init__(self, bundle: Bundle, *, memory: int, seconds: float, processes: int) -> None:
         self.schema = bundle.schema
-        self._open: Callable[[], LocalWorker] = lambda: LocalWorker(bundle, memory=memory, seconds=seconds)
-        self._worker = self._open()
-        self._lock = threading.Lock()
+        self._workers = Workers(lambda: LocalWorker(bundle, memory=memory, seconds=seconds), processes)
+        self.rows, self.close = self._workers.answer, self._workers.close
 
     def columns(self, columns: Columns) -> Answers:
         """Answer a table, row by row."""
@@ -183,18 +192,6 @@ class _Original:
         found = [one for at in range(0, len(rows), _ROWS) for one in self.rows(rows[at : at + _ROWS])]
         return answers_of(found, self.schema)
 
-    def rows(self, rows: list[Row]) -> list[Outcome]:
-        """Answer rows."""
-        with self._lock:
-            if not self._worker.alive:
-                self._worker.close()
-                self._worker = self._open()
-            return self._worker.answer(rows)
-
     def unseen(self, columns: Columns) -> dict[str, int]:  # noqa: ARG002 - the model itself is not asked
         """Not counted: an original does not say which categories it knows."""
         return {}
-
-    def close(self) -> None:
-        """End the process."""
-        self._worker.close()

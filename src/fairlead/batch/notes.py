@@ -1,4 +1,4 @@
-"""What a run writes down so that it can go on after it was killed: how far the input is read, how long the outputs are.
+"""What a run into a file writes down so that it can go on after it was killed: how far the input is read, how long the outputs are.
 
 The outputs only grow. The notes are replaced after the outputs have reached the disk, so that what stands beyond the noted lengths
 is what a killed run had not finished: the next one cuts it off, and every row is answered exactly once.
@@ -8,39 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from fairlead.batch.chunk import Told
+from fairlead.batch.output import Progress
 from fairlead.errors import StorageError
 
 __all__ = ["Notes", "drop_notes", "read_notes", "write_notes"]
 
 
 class Notes(msgspec.Struct, frozen=True):
-    """How far a run has come.
+    """How far a run into a file has come.
 
     Attributes:
-        task: What is scored, with which version, into what; another task must not go on from here.
-        read: Rows of the input.
-        answered: Of these, rows with an answer.
-        bad: Of these, rows without.
+        task: What is scored, with which version; another task must not go on from here.
+        progress: The rows.
         out_bytes: The length of the output.
         bad_bytes: The length of the file of bad rows.
         parts: The length of each part of the output.
-        unseen: How many entries of each column were not among the categories of the training data.
     """
 
     task: Told
-    read: int = 0
-    answered: int = 0
-    bad: int = 0
+    progress: Progress = Progress()
     out_bytes: int = 0
     bad_bytes: int = 0
     parts: tuple[int, ...] = ()
-    unseen: Mapping[str, int] = {}
 
 
 def read_notes(path: Path) -> Notes | None:

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from fairlead.batch.chunk import BadRow, Chunk
 from fairlead.errors import SchemaMismatch
 from fairlead.predictor.columnar import Columns, Names, Numbers, numbers_of
-from fairlead.rows import RowReader
+from fairlead.rows import RowReader, boolean_of
 from fairlead.schema import Column, Row, Schema
 
-__all__ = ["Sorted", "sort_rows", "taken"]
+__all__ = ["Sorted", "sort_rows", "taken", "typed"]
 
 _Array = np.ndarray[Any, Any]
 _SHOWN: Final = 200
@@ -72,6 +72,29 @@ def taken(columns: Columns, positions: Any) -> Columns:
         else Numbers(one.values[positions], None if one.missing is None else one.missing[positions])
         for one in columns
     ]
+
+
+def typed(table: Any, told: Sorted, schema: Schema) -> Any:
+    """A text table, in which the columns that the model takes hold what the model was given; bad rows hold nothing there."""
+    types = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_()}
+    for at, column in enumerate(schema.columns):
+        place = table.schema.get_field_index(column.name)
+        if place >= 0 and column.type != "string":
+            entries = _given_numbers(told, at, table.num_rows).cast(types[column.type])
+            table = table.set_column(place, column.name, entries)
+    return table
+
+
+def _given_numbers(told: Sorted, at: int, length: int) -> Any:
+    """The entries of one column for all rows of a chunk, by position."""
+    values, missing = np.zeros(length), np.ones(length, np.bool_)
+    sure = told.columns[at]
+    assert isinstance(sure, Numbers)
+    values[told.sure], missing[told.sure] = np.nan_to_num(sure.values), False if sure.missing is None else sure.missing
+    for position, row in zip(told.late, told.rows, strict=True):
+        value = row[at]
+        values[position], missing[position] = value or 0.0, value is None
+    return pa.array(values, mask=missing)
 
 
 def _read(chunk: Chunk, schema: Schema) -> tuple[Columns, _Array]:
@@ -133,6 +156,8 @@ def _stripped(values: list[str], codes: _Array) -> tuple[list[str], _Array]:
 
 def _numbers(entries: Any, column: Column, *, text: bool) -> tuple[Numbers | Names, _Array]:
     length = len(entries)
+    if text and column.type == "boolean":
+        return _truths(entries, column)
     if text and (entries := _cast(entries, column)) is None:
         return _hopeless(column, length)
     if pa.types.is_null(entries.type):
@@ -151,10 +176,19 @@ def _numbers(entries: Any, column: Column, *, text: bool) -> tuple[Numbers | Nam
     return numbers_of(values, missing, column) or _hopeless(column, length)
 
 
+def _truths(texts: Any, column: Column) -> tuple[Numbers, _Array]:
+    """A CSV's texts as booleans; each distinct text is read once."""
+    encoded = texts.dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    read = [boolean_of(one.strip()) for one in encoded.dictionary.to_pylist()]
+    values = np.array([np.nan if one is None or isinstance(one, str) else float(one) for one in read])[codes]
+    odd = np.array([isinstance(one, str) for one in read], np.bool_)[codes]
+    missing = np.isnan(values)
+    return Numbers(values, missing), odd | (missing & (not column.nullable))
+
+
 def _cast(texts: Any, column: Column) -> Any | None:
     """A CSV's texts as numbers; `None` where one of them needs a closer look."""
-    if column.type == "boolean":
-        return None
     try:
         bare = pc.utf8_trim_whitespace(texts)
         filled = pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), bare)

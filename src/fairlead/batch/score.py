@@ -1,26 +1,22 @@
 """Scores a table: `run` reads, answers and writes, and can be killed at any moment.
 
 ```
-source ─▶ chunk ─▶ [ sort, answer, encode ] ─▶ part ─▶ OUT.partial ─▶ notes ─▶ … ─▶ OUT
+Source ─▶ chunk ─▶ [ sort, answer, encode ] ─▶ part, mark ─▶ Output
  (this thread)      (a thread for each core)     (this thread, in order)
 ```
 
 A chunk is in memory only while it is between reading and writing, and no more of them are begun than there are threads and a few:
-memory does not depend on the length of the table. Everything is written in the order of the input, rows that have no answer into
-`OUT.bad.jsonl`.
+memory does not depend on the length of the table. Everything is written in the order of the input, rows that have no answer beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,17 +24,15 @@ import pyarrow as pa
 
 from fairlead.batch.chunk import BadRow, Chunk, Source, Told
 from fairlead.batch.model import Model, answer
-from fairlead.batch.notes import Notes, drop_notes, read_notes, write_notes
-from fairlead.batch.reading import sort_rows
-from fairlead.batch.sinks import Sink, open_sink
-from fairlead.errors import Conflict, InvalidInput, SchemaMismatch, StorageError
+from fairlead.batch.output import Output, Progress
+from fairlead.batch.reading import sort_rows, typed
+from fairlead.errors import InvalidInput, SchemaMismatch
 from fairlead.predictor.columnar import Answers
 from fairlead.rows import RowReader
 from fairlead.schema import Schema, label_text
 
 __all__ = ["Plan", "Summary", "rehearse", "run"]
 
-_CHUNK: Final = 65_536
 _REHEARSED: Final = 1000
 
 Report = Callable[[int, int | None], None]
@@ -51,22 +45,18 @@ class Plan(msgspec.Struct, frozen=True):
     Attributes:
         model: Which version, "flights:3".
         digest: Of its bundle.
-        out: Where to.
         columns: Which columns of the input to keep beside the answers; `None` keeps all.
         max_bad: How many bad rows there may be; `None` sets no limit.
-        overwrite: Whether to begin anew, whatever was written before.
         threads: How many chunks are answered at once.
-        chunk: How many rows are read at once.
+        chunk: How many rows are read at once; as many as suit the model where it is `None`.
     """
 
     model: str
     digest: str
-    out: Path
     columns: tuple[str, ...] | None = None
     max_bad: int | None = None
-    overwrite: bool = False
     threads: int = 1
-    chunk: int = _CHUNK
+    chunk: int | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -107,21 +97,59 @@ class _Scored(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One chunk, ready to be written."""
+    """One chunk, ready to be written; `data` is `None` where it has no answer."""
 
     read: int
     answered: int
-    data: bytes
+    data: Any
     bad: list[BadRow]
     unseen: dict[str, int]
 
 
-def run(source: Source, model: Model, plan: Plan, report: Report) -> Summary:
+class _Scorer(NamedTuple):
+    """What turns chunks into parts; may be called from many threads."""
+
+    model: Model
+    reader: RowReader
+    kept: tuple[str, ...]
+    output: Output
+
+    def score(self, chunk: Chunk) -> _Scored:
+        """Answer one chunk."""
+        told = sort_rows(chunk, self.reader)
+        found = answer(self.model, told)
+        bad = [*told.bad, *(BadRow(_number(chunk, at), why) for at, why in found.failed)]
+        # pandas' notes on its index are not true of the output.
+        table = chunk.table.select(list(self.kept)).replace_schema_metadata(None)
+        if chunk.text and not self.output.keeps_text:
+            table = typed(table, told, self.model.schema)
+        if len(found.positions) < table.num_rows:
+            table = table.take(pa.array(found.positions))
+        for name, entries in _answer_columns(found.answers, self.model.schema).items():
+            table = table.append_column(name, entries)
+        return _Scored(chunk.length, table, sorted(bad, key=lambda one: one.row), found.unseen)
+
+    def part(self, chunk: Chunk) -> _Part:
+        """Answer one chunk and encode it."""
+        scored = self.score(chunk)
+        data = self.output.encode(scored.table) if scored.table.num_rows else None
+        return _Part(scored.read, scored.table.num_rows, data, scored.bad, scored.unseen)
+
+    def first(self, chunk: Chunk) -> _Part:
+        """The same for the first part, which fixes the columns' types and is written even if it has no row."""
+        scored = self.score(chunk)
+        self.output.begin(scored.table)
+        data = self.output.encode(scored.table, is_first=True)
+        return _Part(scored.read, scored.table.num_rows, data, scored.bad, scored.unseen)
+
+
+def run(source: Source, model: Model, output: Output, plan: Plan, report: Report) -> Summary:
     """Score a table, or go on with a run that was stopped.
 
     Args:
         source: The rows.
         model: Answers them.
+        output: Takes the answers; it is closed at the end.
         plan: What else is to be done.
         report: Is told how far it is.
 
@@ -131,42 +159,72 @@ def run(source: Source, model: Model, plan: Plan, report: Report) -> Summary:
         Conflict: The output exists, another run writes it, or a run of something else was not finished there.
         StorageError: The output cannot be written.
     """
-    began, schema = time.monotonic(), model.schema
-    kept = _kept(source, schema, plan.columns)
-    with _Output(plan, _task(source, plan, kept)) as output:
-        resumed = output.notes.read
-        with contextlib.closing(_parts(source, model, plan, kept, output)) as parts:
-            for part in parts:
-                output.add(part)
-                report(output.notes.read, source.rows)
-        output.finish()
-        return _summary(plan, output.notes, time.monotonic() - began, resumed_at=resumed)
-
-
-def rehearse(source: Source, model: Model, plan: Plan) -> Summary:
-    """Score the first rows and write nothing; raises as `run` does."""
     began = time.monotonic()
-    kept = _kept(source, model.schema, plan.columns)
-    open_sink(plan.out)
-    chunk = next(source.chunks(0, _REHEARSED), None)
-    notes = Notes({})
+    with contextlib.closing(output):
+        scorer = _scorer(source, model, output, plan)
+        progress = output.take_up(_task(source, plan, scorer.kept))
+        resumed = progress.read
+        with contextlib.closing(_parts(source, scorer, plan, resumed)) as parts:
+            for part in parts:
+                _check_bad(part, progress, plan.max_bad)
+                progress = _after(progress, part)
+                output.add(part.data, part.bad, progress)
+                report(progress.read, source.rows)
+        if not progress.read:
+            output.abandon()
+            raise InvalidInput("The input has no row.")
+        output.finish(progress)
+    return _summary(plan, output, progress, time.monotonic() - began, resumed_at=resumed)
+
+
+def rehearse(source: Source, model: Model, output: Output, plan: Plan) -> Summary:
+    """Score the first rows and write nothing; raises as `run` does."""
+    began, scorer = time.monotonic(), _scorer(source, model, output, plan)
+    progress = Progress()
+    with contextlib.closing(source.chunks(0, _REHEARSED)) as chunks:
+        chunk = next(chunks, None)
     if chunk is not None:
-        found = _score(chunk, model, RowReader(model.schema), kept)
-        notes = Notes({}, found.read, found.table.num_rows, len(found.bad), unseen=found.unseen)
-    return msgspec.structs.replace(_summary(plan, notes, time.monotonic() - began), bad_file="", dry_run=True)
+        progress = _after(progress, scorer.first(chunk))
+    found = _summary(plan, output, progress, time.monotonic() - began)
+    return msgspec.structs.replace(found, bad_file="", dry_run=True)
 
 
-def _summary(plan: Plan, notes: Notes, seconds: float, *, resumed_at: int = 0) -> Summary:
-    bad_file = str(_beside(plan.out, ".bad.jsonl")) if notes.bad else ""
+def _scorer(source: Source, model: Model, output: Output, plan: Plan) -> _Scorer:
+    return _Scorer(model, RowReader(model.schema), _kept(source, model.schema, plan.columns), output)
+
+
+def _check_bad(part: _Part, before: Progress, limit: int | None) -> None:
+    """See that no more rows are bad than are allowed.
+
+    Raises:
+        InvalidInput: There are more.
+    """
+    if limit is not None and before.bad + len(part.bad) > limit:
+        told = part.bad[limit - before.bad]
+        raise InvalidInput(
+            f"More than {limit} rows are bad. Row {told.row}: {told.reason}", hint="Allow more with --max-bad."
+        )
+
+
+def _after(before: Progress, part: _Part) -> Progress:
+    return Progress(
+        before.read + part.read,
+        before.answered + part.answered,
+        before.bad + len(part.bad),
+        dict(Counter(before.unseen) + Counter(part.unseen)),
+    )
+
+
+def _summary(plan: Plan, output: Output, progress: Progress, seconds: float, *, resumed_at: int = 0) -> Summary:
     return Summary(
         plan.model,
-        str(plan.out),
-        notes.read,
-        notes.answered,
-        notes.bad,
-        bad_file,
+        output.name,
+        progress.read,
+        progress.answered,
+        progress.bad,
+        output.bad_name if progress.bad else "",
         resumed_at,
-        dict(notes.unseen),
+        dict(progress.unseen),
         round(seconds, 3),
     )
 
@@ -211,53 +269,29 @@ def _answer_names(schema: Schema) -> list[str]:
     return ["prediction", *(f"probability_{label_text(one)}" for one in classes)]
 
 
-def _parts(source: Source, model: Model, plan: Plan, kept: Sequence[str], output: _Output) -> Generator[_Part]:
+def _parts(source: Source, scorer: _Scorer, plan: Plan, start: int) -> Generator[_Part]:
     """The parts of the output in order; a few chunks are worked on at once.
 
     The first part fixes the columns' types, so it is made alone.
     """
-    reader = RowReader(model.schema)
-
-    def work(chunk: Chunk) -> _Part:
-        return _encoded(_score(chunk, model, reader, kept), output.sink)
-
-    chunks = source.chunks(output.notes.read, plan.chunk)
-    if not output.is_begun:
-        first = next(chunks, None)
-        if first is None:
-            return
-        yield output.first(_score(first, model, reader, kept))
-    with ThreadPoolExecutor(plan.threads, "batch") as threads:
-        waiting: deque[Future[_Part]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(threads.submit(work, chunk))
-                if len(waiting) > plan.threads:
+    with contextlib.closing(source.chunks(start, plan.chunk or scorer.model.chunk)) as chunks:
+        if not scorer.output.is_begun:
+            first = next(chunks, None)
+            if first is None:
+                return
+            yield scorer.first(first)
+        with ThreadPoolExecutor(plan.threads, "batch") as threads:
+            waiting: deque[Future[_Part]] = deque()
+            try:
+                for chunk in chunks:
+                    waiting.append(threads.submit(scorer.part, chunk))
+                    if len(waiting) > plan.threads:
+                        yield waiting.popleft().result()
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _encoded(scored: _Scored, sink: Sink, *, is_first: bool = False) -> _Part:
-    data = sink.part(scored.table, is_first=is_first) if scored.table.num_rows or is_first else b""
-    return _Part(scored.read, scored.table.num_rows, data, scored.bad, scored.unseen)
-
-
-def _score(chunk: Chunk, model: Model, reader: RowReader, kept: Sequence[str]) -> _Scored:
-    """Answer one chunk."""
-    told = sort_rows(chunk, reader)
-    found = answer(model, told)
-    bad = [*told.bad, *(BadRow(_number(chunk, at), why) for at, why in found.failed)]
-    # pandas' notes on its index are not true of the output.
-    table = chunk.table.select(list(kept)).replace_schema_metadata(None)
-    if len(found.positions) < table.num_rows:
-        table = table.take(pa.array(found.positions))
-    for name, entries in _answer_columns(found.answers, model.schema).items():
-        table = table.append_column(name, entries)
-    return _Scored(chunk.length, table, sorted(bad, key=lambda one: one.row), found.unseen)
+            finally:
+                for future in waiting:
+                    future.cancel()
 
 
 def _number(chunk: Chunk, position: int) -> int:
@@ -273,127 +307,3 @@ def _answer_columns(answers: Answers, schema: Schema) -> dict[str, Any]:
         shares = np.empty(0) if answers.probabilities is None else answers.probabilities[:, at]
         found[name] = pa.array(np.ascontiguousarray(shares))
     return found
-
-
-def _beside(out: Path, ending: str) -> Path:
-    return out.with_name(out.name + ending)
-
-
-class _Output:
-    """The files of a run: `OUT.partial`, `OUT.bad.jsonl` and the notes; a context that holds a lock on them."""
-
-    def __init__(self, plan: Plan, task: Told) -> None:
-        self._plan = plan
-        self._out, self._partial = plan.out, _beside(plan.out, ".partial")
-        self._bad, self._notes_file = _beside(plan.out, ".bad.jsonl"), _beside(plan.out, ".progress.json")
-        self.sink = open_sink(plan.out)
-        self.notes = Notes(task)
-
-    def __enter__(self) -> Self:
-        if self._out.exists() and not self._plan.overwrite:
-            raise Conflict(f"{self._out} exists.", hint="Write somewhere else, or replace it with --overwrite.")
-        try:
-            # Not "wb": what a killed run has written must not be lost before the notes are read.
-            self._file: IO[bytes] = self._partial.open("ab+")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._bad_file: IO[bytes] = self._bad.open("ab")
-        except BlockingIOError as err:
-            self._file.close()
-            raise Conflict(f"Another run is writing {self._out}.", hint="Wait until it has ended.") from err
-        except OSError as err:
-            raise StorageError(f"{self._partial} cannot be written: {err.strerror}.") from err
-        try:
-            self._go_on()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._bad_file.close()
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether there is a part already."""
-        return bool(self.notes.parts)
-
-    def first(self, scored: _Scored) -> _Part:
-        """The first part."""
-        self.sink.begin(scored.table, None)
-        return _encoded(scored, self.sink, is_first=True)
-
-    def add(self, part: _Part) -> None:
-        """Append a part, and then note it.
-
-        Raises:
-            InvalidInput: There are more bad rows than are allowed.
-            StorageError: The disk is full.
-        """
-        before, lines = self.notes, msgspec.json.Encoder().encode_lines(part.bad)
-        limit = self._plan.max_bad
-        if limit is not None and before.bad + len(part.bad) > limit:
-            told = part.bad[limit - before.bad]
-            raise InvalidInput(
-                f"More than {limit} rows are bad. Row {told.row}: {told.reason}", hint="Allow more with --max-bad."
-            )
-        self._write(self._file, part.data)
-        self._write(self._bad_file, lines)
-        self.notes = Notes(
-            before.task,
-            before.read + part.read,
-            before.answered + part.answered,
-            before.bad + len(part.bad),
-            before.out_bytes + len(part.data),
-            before.bad_bytes + len(lines),
-            (*before.parts, len(part.data)) if part.data else before.parts,
-            dict(Counter(before.unseen) + Counter(part.unseen)),
-        )
-        write_notes(self._notes_file, self.notes)
-
-    def finish(self) -> None:
-        """Make it the output.
-
-        Raises:
-            InvalidInput: The input had no row.
-        """
-        if not self.notes.read:
-            for path in (self._partial, self._bad, self._notes_file):
-                path.unlink(missing_ok=True)
-            raise InvalidInput("The input has no row.")
-        self._write(self._file, self.sink.end(self._partial, self.notes.parts))
-        self._partial.replace(self._out)
-        if not self.notes.bad:
-            self._bad.unlink()
-        drop_notes(self._notes_file)
-
-    def _go_on(self) -> None:
-        """Take up what is there, where it belongs to this very run; cut off what was not finished."""
-        if self._plan.overwrite:
-            drop_notes(self._notes_file)
-        found = read_notes(self._notes_file)
-        if found is not None and found.task != self.notes.task:
-            raise Conflict(
-                f"A run that was not finished left {self._partial.name}, and it is not this one.",
-                hint="The input, the version or the columns have changed: begin anew with --overwrite.",
-            )
-        self.notes = found or self.notes
-        for file, length in ((self._file, self.notes.out_bytes), (self._bad_file, self.notes.bad_bytes)):
-            if os.fstat(file.fileno()).st_size < length:
-                raise StorageError(f"{file.name} is shorter than it was.", hint="Begin anew with --overwrite.")
-            file.truncate(length)
-        if self.is_begun:
-            self._file.seek(0)
-            self.sink.begin(None, self._file.read(self.notes.parts[0]))
-
-    def _write(self, file: IO[bytes], data: bytes) -> None:
-        if not data:
-            return
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as err:
-            raise StorageError(
-                f"{file.name} cannot be written: {err.strerror}.", hint="The same command goes on."
-            ) from err

@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,9 +23,10 @@ __all__ = ["command"]
 @click.command("batch")
 @click.argument("version")
 @click.argument("source", metavar="IN")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out")
 @click.option("--table", metavar="NAME", help="The table to score, where IN is a database's SQLAlchemy URL.")
 @click.option("--query", metavar="SELECT", help="What to score instead of a table; ORDER BY lets a stopped run go on.")
+@click.option("--into", metavar="NAME", help="The table to make, where OUT is a database's SQLAlchemy URL.")
 @click.option("--columns", metavar="A,B", help="The input's columns to keep beside the answers; all without it.")
 @click.option("--max-bad", type=click.IntRange(min=0), metavar="NUMBER", help="Fail where more rows are bad.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT, and begin anew where a run was stopped.")
@@ -38,9 +38,10 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     invocation: Invocation,
     version: str,
     source: str,
-    out: Path,
+    out: str,
     table: str | None,
     query: str | None,
+    into: str | None,
     columns: str | None,
     max_bad: int | None,
     threads: int | None,
@@ -51,31 +52,27 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Score the table IN with VERSION (flights:champion) and write it with the answers to OUT.
 
-    IN and OUT are .parquet, .csv or .jsonl (the latter two also .gz); IN may be a database. A run that was stopped goes on
-    when the same command is given again. Rows that cannot be answered go to OUT.bad.jsonl, with the reason.
+    IN and OUT are .parquet, .csv or .jsonl (the latter two also .gz), or a database's SQLAlchemy URL. A run that was stopped
+    goes on when the same command is given again. Rows that cannot be answered go to OUT.bad.jsonl, or into the table
+    NAME_bad, with the reason.
     """
     from fairlead.app import open_version
 
     with _needing_pyarrow():
         from fairlead.batch.model import open_model
+        from fairlead.batch.outputs import open_output
         from fairlead.batch.score import Plan, rehearse, run
         from fairlead.batch.sources import open_source
     config = invocation.config()
     rows = open_source(source, table=table, query=query)
     name, bundle = open_version(config, version)
     kept = None if columns is None else tuple(one.strip() for one in columns.split(",") if one.strip())
-    plan = Plan(
-        name,
-        bundle.digest,
-        out,
-        columns=kept,
-        max_bad=max_bad,
-        overwrite=overwrite,
-        threads=threads or len(os.sched_getaffinity(0)),
-    )
-    model = open_model(bundle, memory=config.worker_memory, seconds=config.worker_timeout)
+    cores = threads or len(os.sched_getaffinity(0))
+    plan = Plan(name, bundle.digest, columns=kept, max_bad=max_bad, threads=cores)
+    output = open_output(out, table=into, overwrite=overwrite)
+    model = open_model(bundle, memory=config.worker_memory, seconds=config.worker_timeout, processes=cores)
     with contextlib.closing(model), _progress() as report:
-        summary = rehearse(rows, model, plan) if dry_run else run(rows, model, plan, report)
+        summary = rehearse(rows, model, output, plan) if dry_run else run(rows, model, output, plan, report)
     _show(summary, as_json=as_json)
 
 

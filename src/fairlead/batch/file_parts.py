@@ -1,4 +1,4 @@
-"""What a run writes. Every kind of file is a row of parts, each made from one chunk, in a thread, and only ever appended.
+"""What a file is made of. Every kind of file is a row of parts, each made from one chunk, in a thread, and only ever appended.
 
 A part of CSV or JSON lines is its lines (of `.gz`, a gzip member of its own); a part of Parquet is a whole Parquet file, and the
 footer at the end joins them (see `parquet_parts`). So a file that was cut off is cut back to its last whole part, and goes on.
@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from fairlead.batch.parquet_parts import MAGIC, footer_of, joined_footer
 from fairlead.errors import InvalidInput
 
-__all__ = ["Sink", "open_sink"]
+__all__ = ["Parts", "open_parts"]
 
 _FAST = 1
 
 
-class Sink:
+class Parts:
     """How answers are written into a file of some kind.
 
     Args:
@@ -38,18 +38,18 @@ class Sink:
         self._ending = ending
         self._packed = packed
         self._schema: Any = None
+        self.keeps_text = ending == ".csv"
 
-    def begin(self, table: Any, first: bytes | None) -> None:
-        """Fix the columns' types: those of the first part where there is one, else those of a table.
+    def begin(self, table: Any) -> None:
+        """Fix the columns' types: those of the first part."""
+        self._schema = table.schema
 
-        Args:
-            table: What the first part will hold.
-            first: The first part of a file that is gone on with.
-        """
+    def go_on(self, first: bytes) -> None:
+        """Fix the columns' types: those of the first part of a file that is gone on with."""
         if self._ending == ".parquet":
-            self._schema = table.schema if first is None else pq.read_schema(io.BytesIO(first))
+            self._schema = pq.read_schema(io.BytesIO(first))
 
-    def part(self, table: Any, *, is_first: bool) -> bytes:
+    def encode(self, table: Any, *, is_first: bool = False) -> bytes:
         """A table as a part of the file.
 
         Raises:
@@ -91,8 +91,8 @@ class Sink:
         return bytes(sink.getvalue())
 
 
-def open_sink(path: Path) -> Sink:
-    """The sink of a file, by its name's ending.
+def open_parts(path: Path) -> Parts:
+    """How the parts of a file are made, by its name's ending.
 
     Raises:
         InvalidInput: It is of a kind that is not written.
@@ -104,7 +104,7 @@ def open_sink(path: Path) -> Sink:
             f"{path.name!r} is of a kind that is not written.",
             hint="Known are .parquet, .csv, .jsonl, .csv.gz, .jsonl.gz.",
         )
-    return Sink(ending, packed=packed)
+    return Parts(ending, packed=packed)
 
 
 def _footers(path: Path, lengths: Sequence[int]) -> list[bytes]:
