@@ -6,14 +6,26 @@ document, the form on the end user's page. It is plain data (`schema.json` in a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
-from fairlead.errors import InvalidInput
+from fairlead.errors import InvalidInput, SchemaMismatch
 
-__all__ = ["Column", "ColumnType", "Output", "Row", "Schema", "Task", "Value", "differences", "label_text"]
+__all__ = [
+    "Column",
+    "ColumnType",
+    "Output",
+    "Row",
+    "Schema",
+    "Task",
+    "Value",
+    "check_label",
+    "differences",
+    "label_text",
+]
 
 Value = str | int | float | bool | None
 """One entry of a table; `None` is a missing entry, never NaN."""
@@ -134,6 +146,55 @@ def _output_differences(served: Output, candidate: Output) -> list[str]:
     if served.probabilities and not candidate.probabilities:
         return ["The endpoint gives probabilities, the candidate gives none."]
     return []
+
+
+_CLASSES_NAMED = 20
+
+
+def check_label(schema: Schema, value: object) -> Value:
+    """What proved true, or what a person decided, as the model would have said it.
+
+    Args:
+        schema: Of the model.
+        value: As it was given: one of the classes, or for regression a number.
+
+    Returns:
+        The class itself (`1.0` for the class `1` is the class), or the number.
+
+    Raises:
+        SchemaMismatch: It is no class, or no finite number.
+    """
+    output = schema.output
+    if output.task == "regression":
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
+            return value
+        raise _no_label(value, "a number")
+    for one in output.classes:
+        # True == 1 in Python, but a yes is no one.
+        if value == one and isinstance(value, bool) == isinstance(one, bool):
+            return one
+    more = len(output.classes) - _CLASSES_NAMED
+    named = ", ".join(map(_json, output.classes[:_CLASSES_NAMED])) + (f" and {more} more" if more > 0 else "")
+    raise _no_label(value, f"one of {named[:1000]}")
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond every double
+        return False
+
+
+def _no_label(value: object, expected: str) -> SchemaMismatch:
+    got = _json(value)[:80] if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return SchemaMismatch(f"The label is {got}; expected {expected}.", field="label", expected=expected, got=got)
+
+
+def _json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (UnicodeEncodeError, OverflowError):  # half a character, or an integer that is too long
+        return repr(value)
 
 
 def label_text(label: Value) -> str:
