@@ -64,7 +64,8 @@ def test_importing_fairlead_imports_no_framework():
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     )
     assert (
-        loaded & {"sklearn", "pandas", "polars", "numpy", "onnxruntime", "onnx", "sqlalchemy", "starlette", "httpx"}
+        loaded
+        & {"sklearn", "pandas", "polars", "numpy", "scipy", "onnxruntime", "onnx", "sqlalchemy", "starlette", "httpx"}
         == set()
     )
 
