@@ -1,4 +1,4 @@
-"""What a caller is told of one row: the noun that the gateway makes, every door writes and the client reads."""
+"""What a caller is told, of one row and of feedback: the nouns that the gateway makes, doors write and the client reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from fairlead.schema import Value
 
-__all__ = ["Answer"]
+__all__ = ["Answer", "Receipt"]
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -25,3 +25,17 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     model: str
     probabilities: dict[str, float] | None = None
     unseen: tuple[str, ...] = ()
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of feedback: all of it is in the event log.
+
+    Attributes:
+        received: How many were recorded, all of those below among them.
+        duplicates: How many had been told before, word for word, as far as the answering process remembers.
+        corrections: How many contradict what was told before; the later one counts.
+    """
+
+    received: int
+    duplicates: int = 0
+    corrections: int = 0

@@ -29,7 +29,7 @@ import msgspec
 from fairlead.errors import InvalidInput, SchemaMismatch, TooLarge
 from fairlead.schema import Column, Row, Schema, Value
 
-__all__ = ["MAX_PROBLEMS", "RowReader", "boolean_of"]
+__all__ = ["MAX_PROBLEMS", "RowReader", "boolean_of", "kind_of"]
 
 MAX_PROBLEMS = 20
 """How many problems one error names; the rest is counted by nobody."""
@@ -168,9 +168,9 @@ class RowReader:
         parsed = _parse(body)
         if not isinstance(parsed, list):
             raise SchemaMismatch(
-                f"The body is {_kind(parsed)}; expected an object (one row) or an array of objects (many).",
+                f"The body is {kind_of(parsed)}; expected an object (one row) or an array of objects (many).",
                 expected="object or array of objects",
-                got=_kind(parsed),
+                got=kind_of(parsed),
             )
         single = isinstance(parsed, _Pairs)
         rows = [parsed] if single else parsed
@@ -226,7 +226,7 @@ class RowReader:
         if isinstance(pairs, _WrongWidth):
             return (), [_Problem("", f"{pairs.expected} cells", str(pairs.got))]
         if not isinstance(pairs, _Pairs):
-            return (), [_Problem("", "an object with the model's columns", _kind(pairs))]
+            return (), [_Problem("", "an object with the model's columns", kind_of(pairs))]
         values: dict[str, object] = {}
         problems: list[_Problem] = []
         for name, value in pairs:
@@ -396,7 +396,7 @@ def _read_integer(column: Column, value: object) -> Value | _Problem:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _wrong(column, value)
     if isinstance(value, float) and not value.is_integer():
-        return _Problem(column.name, _expected(column), _kind(value))
+        return _Problem(column.name, _expected(column), kind_of(value))
     if abs(value) > _SAFE_INTEGER:
         return _Problem(column.name, _expected(column), "an integer out of range", "It may lie between -2^53 and 2^53.")
     return int(value)
@@ -456,7 +456,7 @@ def _unknown(name: object, nearest: Callable[[object], str]) -> _Problem:
 def _wrong(column: Column, value: object) -> _Problem:
     quoted = isinstance(value, str) and column.type in {"number", "integer"} and not isinstance(value, _Text)
     hint = "Numbers stand without quotes." if quoted and _looks_numeric(cast("str", value)) else ""
-    return _Problem(column.name, _expected(column), _kind(value), hint)
+    return _Problem(column.name, _expected(column), kind_of(value), hint)
 
 
 def _looks_numeric(text: str) -> bool:
@@ -472,7 +472,7 @@ def _expected(column: Column) -> str:
     return f"{article} {column.type}{' or null' if column.nullable else ''}"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """What a value is, for people; long text is cut."""
     if value is None:
         return "nothing (null)"

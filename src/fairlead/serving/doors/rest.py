@@ -18,7 +18,7 @@ from fairlead.serving.http.problems import UnsupportedMediaType, method_not_allo
 from fairlead.serving.http.request import Request
 from fairlead.serving.live import LiveEndpoint
 
-__all__ = ["PREFIX", "Rest", "read_rows"]
+__all__ = ["PREFIX", "Rest", "body_is_csv", "read_rows", "table_text"]
 
 PREFIX: Final = b"/predict/"
 
@@ -105,15 +105,33 @@ def read_rows(reader: RowReader, content_type: bytes | None, body: bytes) -> tup
         UnsupportedMediaType: Neither JSON nor CSV.
         InvalidInput: The rows cannot be read.
     """
+    if body_is_csv(content_type):
+        return reader.from_csv(table_text(body)), False
+    return reader.from_json(body)
+
+
+def body_is_csv(content_type: bytes | None) -> bool:
+    """Whether a body is CSV, by its content type, and not JSON; without one it is JSON.
+
+    Raises:
+        UnsupportedMediaType: Neither.
+    """
     kind = b"application/json" if content_type is None else content_type.partition(b";")[0].strip().lower()
-    if kind in _JSON:
-        return reader.from_json(body)
-    if kind in _CSV:
-        try:
-            return reader.from_csv(body.decode("utf-8")), False
-        except UnicodeDecodeError as err:
-            raise InvalidInput(f"The table is not UTF-8: byte {err.start} cannot be read.") from err
+    if kind in _JSON or kind in _CSV:
+        return kind in _CSV
     raise UnsupportedMediaType(
         f"The content type {kind[:80].decode('ascii', 'replace')!r} is not read here.",
         hint="Send application/json or text/csv; with curl: -H 'content-type: application/json'.",
     )
+
+
+def table_text(body: bytes) -> str:
+    """The text of a body that is CSV.
+
+    Raises:
+        InvalidInput: It is not UTF-8.
+    """
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as err:
+        raise InvalidInput(f"The table is not UTF-8: byte {err.start} cannot be read.") from err
