@@ -27,6 +27,7 @@ from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import Predictor
 from fairlead.routing.choice import NOBODY, Caller
 from fairlead.schema import Row
+from fairlead.serving.extremes import too_large
 from fairlead.serving.live import LiveEndpoint, LiveVariant
 from fairlead.serving.parts import Parts
 
@@ -341,6 +342,8 @@ class Gateway:
 
     def _fail(self, member: _Member, error: FairleadError) -> None:
         rows = member.rows
+        if isinstance(error, PredictionFailed):
+            error = too_large(member.variant.schema.names, rows) or error
         self.failed += len(rows)
         self.in_flight -= len(rows)
         if self.observe is not None:
