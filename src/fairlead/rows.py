@@ -189,7 +189,7 @@ class RowReader:
         if count > self.max_rows:
             raise TooLarge(
                 f"{count} rows are more than the {self.max_rows} that one request may hold.",
-                hint="Send them in parts, or score the table with `fairlead predict`.",
+                hint="Send them in parts, or score the table with `fairlead batch`.",
                 rows=count,
                 limit=self.max_rows,
             )

@@ -132,6 +132,40 @@ def test_every_refusal_has_its_status_and_the_codes_that_the_door_gives_it():
         assert kind.code in schema["allOf"][1]["properties"]["code"]["enum"]
 
 
+def test_every_refusal_but_the_healths_own_is_problem_details():
+    told = made(live())
+    assert {"401", "403", "421", "429"} <= set(told["paths"]["/predict/flights"]["post"]["responses"])
+    for path, methods in told["paths"].items():
+        for operation in methods.values():
+            for status, found in operation["responses"].items():
+                named = found.get("$ref", "").rpartition("/")[2]
+                response = told["components"]["responses"].get(named, found)
+                if status >= "400":
+                    # Not ready is an answer as well as a refusal: it says which endpoints do not answer.
+                    own = {"application/json"} if (path, status) == ("/readyz", "503") else set()
+                    assert set(response["content"]) == {problems.CONTENT_TYPE} | own
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_bearer_token_is_demanded_where_nobody_may_ask_without_one_and_never_for_health(needed):
+    told = openapi.document({"flights": live()}, max_body=1000, token_needed=needed)
+    OpenAPIV31SpecValidator(json.loads(msgspec.json.encode(told))).validate()
+    ((name, scheme),) = told["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert told["security"] == ([{name: []}] if needed else [{}, {name: []}])
+    assert "security" not in told["paths"]["/predict/flights"]["post"]
+    assert told["paths"]["/livez"]["get"]["security"] == told["paths"]["/readyz"]["get"]["security"] == []
+
+
+def test_who_must_wait_is_told_how_long_and_who_lacks_a_token_how_to_show_one():
+    responses = made(live())["components"]["responses"]
+    assert [name for name in responses if "Retry-After" in responses[name].get("headers", {})] == [
+        "Refused429",
+        "Refused503",
+    ]
+    assert "WWW-Authenticate" in responses["Refused401"]["headers"]
+
+
 def test_each_endpoint_is_an_operation():
     told = made(live(), live("other"))
     assert [path for path in told["paths"] if "post" in told["paths"][path]] == ["/predict/flights", "/predict/other"]

@@ -91,6 +91,10 @@ class Keyring:
         except FairleadError as err:
             logger.error("The tokens cannot be followed; those known before go on to count: {error}", error=str(err))
 
+    def open_to(self, scope: Scope) -> bool:
+        """Whether everybody may do this, since no token was ever created."""
+        return self._open and scope in self._open_scopes
+
     def admit(self, authorization: bytes | None, need: Need) -> FairleadError | None:
         """Whether a request may be answered; the error to answer where not. Counts it against the token's rate.
 

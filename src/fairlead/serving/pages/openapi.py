@@ -26,12 +26,20 @@ _VERSION = "1"
 
 _REFUSALS: tuple[tuple[int, str, tuple[type[FairleadError], ...]], ...] = (
     (400, "The body cannot be read: empty, not UTF-8, not JSON, not CSV.", (errors.InvalidInput, errors.BadReference)),
+    (401, "There is no token, or it is not known, was revoked, or has expired.", (errors.Unauthenticated,)),
+    (403, "The token may not do this, or another site's page sent the request.", (errors.Forbidden,)),
     (404, "There is no such endpoint.", (errors.NotFound,)),
     (405, "The path takes another method.", (problems.MethodNotAllowed,)),
     (408, "The request did not arrive in time.", (problems.RequestTimeout,)),
     (413, "The body is too large, or holds too many rows; limit says how much is read.", (errors.TooLarge,)),
     (415, "The content type is neither JSON nor CSV.", (problems.UnsupportedMediaType,)),
-    (422, "A row does not fit; row, field, expected and got say where and why.", (errors.SchemaMismatch,)),
+    (421, "The request is addressed to a host that is not served here.", (problems.MisdirectedRequest,)),
+    (
+        422,
+        "A row does not fit, or the model has no answer to so large a number; row, field, expected and got say where and why.",
+        (errors.SchemaMismatch,),
+    ),
+    (429, "The token asks more often than it may; Retry-After says when to ask again.", (errors.RateLimited,)),
     (431, "The request's header is too large.", (problems.HeaderTooLarge,)),
     (500, "The model could not answer.", (errors.PredictionFailed, errors.FairleadError)),
     (
@@ -43,20 +51,36 @@ _REFUSALS: tuple[tuple[int, str, tuple[type[FairleadError], ...]], ...] = (
 )
 """What the prediction door refuses: status, meaning, and the errors whose codes it carries."""
 
+_ANYWHERE = (400, 405, 408, 413, 421, 431, 503)
+"""What the port refuses whatever was asked for, health included."""
 
-def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int) -> dict[str, Any]:
+_SCHEME = "token"
+_RETRY_AFTER: dict[str, Any] = {
+    "Retry-After": {
+        "description": "Seconds to wait.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 3_600},
+    }
+}
+_CHALLENGE: dict[str, Any] = {
+    "WWW-Authenticate": {"description": "How to show a token.", "schema": {"type": "string", "maxLength": 200}}
+}
+_HEADERS = {401: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
+
+
+def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int, token_needed: bool = False) -> dict[str, Any]:
     """The OpenAPI 3.1 document of everything that is served.
 
     Args:
         endpoints: The live endpoints by name.
         max_body: Bytes of a request's body, which bound every text in it.
+        token_needed: Whether nobody may ask without a token; where they may, one does no harm.
     """
     paths: dict[str, Any] = {
         f"/predict/{name}": {"post": _operation(one, max_body)} for name, one in sorted(endpoints.items())
     }
-    paths["/livez"] = {"get": _health("livez", "Whether the process runs.")}
-    paths["/readyz"] = {"get": _health("readyz", "Whether predictions are answered.")}
-    schemas: dict[str, Any] = {"Problem": _problem_schema()}
+    paths["/livez"] = {"get": _live()}
+    paths["/readyz"] = {"get": _ready()}
+    schemas: dict[str, Any] = {"Problem": _problem_schema(), "Ready": _ready_schema()}
     for name, one in sorted(endpoints.items()):
         schemas[f"{name}.Row"] = _row_schema(one, max_body)
         schemas[f"{name}.Answer"] = _answer_schema(one)
@@ -70,8 +94,13 @@ def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int) -> dict[st
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": "predictions"}, {"name": "health"}],
+        "security": [{_SCHEME: []}] if token_needed else [{}, {_SCHEME: []}],
         "paths": paths,
-        "components": {"schemas": schemas, "responses": _refusal_responses()},
+        "components": {
+            "schemas": schemas,
+            "responses": _refusal_responses(),
+            "securitySchemes": {_SCHEME: _scheme()},
+        },
     }
 
 
@@ -106,6 +135,7 @@ def _operation(endpoint: LiveEndpoint, max_body: int) -> dict[str, Any]:
         "tags": ["predictions"],
         "summary": f"Predict {what}",
         "description": f"Answered by {endpoint.model}. One row gives one answer; an array or a CSV table gives a list of them.",
+        "parameters": [_deadline()],
         "requestBody": {"required": True, "content": _request_content(endpoint, max_body)},
         "responses": {"200": _answered(endpoint), **{str(status): _reference(status) for status, _, _ in _REFUSALS}},
     }
@@ -270,9 +300,8 @@ def _refusal(status: int, meaning: str, kinds: Iterable[type[FairleadError]]) ->
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]}
     response: dict[str, Any] = {"description": meaning, "content": {problems.CONTENT_TYPE: {"schema": schema}}}
-    if status == 503:
-        seconds = {"type": "integer", "minimum": 0, "maximum": 3_600}
-        response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": seconds}}
+    if status in _HEADERS:
+        response["headers"] = _HEADERS[status]
     return response
 
 
@@ -280,10 +309,71 @@ def _reference(status: int) -> dict[str, str]:
     return {"$ref": f"#/components/responses/Refused{status}"}
 
 
-def _health(name: str, what: str) -> dict[str, Any]:
+def _scheme() -> dict[str, str]:
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of the scope `predict`, which the operator makes: `fairlead token create`.",
+    }
+
+
+def _deadline() -> dict[str, Any]:
+    return {
+        "name": "fairlead-deadline-ms",
+        "in": "header",
+        "description": "How many milliseconds the caller waits; what is late is not given to the model.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+    }
+
+
+def _live() -> dict[str, Any]:
+    live = {
+        "type": "object",
+        "properties": {"live": {"const": True}},
+        "required": ["live"],
+        "additionalProperties": False,
+    }
+    return _health("livez", "Whether the process runs.", live)
+
+
+def _ready() -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Ready"}
+    told = _health("readyz", "Whether predictions are answered.", schema)
+    refused = _refusal(*next(one for one in _REFUSALS if one[0] == 503))
+    content = {"application/json": {"schema": schema}, **refused["content"]}
+    told["responses"]["503"] = {**refused, "description": "No; the reason says why.", "content": content}
+    return told
+
+
+def _health(name: str, what: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    yes = {"description": "Yes.", "content": {"application/json": {"schema": schema}}}
     return {
         "operationId": name,
         "tags": ["health"],
         "summary": what,
-        "responses": {"200": {"description": "Yes."}, "503": {"description": "No."}},
+        "security": [],
+        "responses": {"200": yes, **{str(status): _reference(status) for status in _ANYWHERE}},
+    }
+
+
+def _ready_schema() -> dict[str, Any]:
+    name = {"type": "string", "maxLength": 64}
+    names = {"type": "array", "items": name, "maxItems": _SAFE_INTEGER}
+    return {
+        "type": "object",
+        "title": "Whether predictions are answered",
+        "properties": {
+            "ready": {"type": "boolean"},
+            "reason": {"type": "string", "maxLength": 200, "description": "Why not."},
+            "revision": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": _SAFE_INTEGER,
+                "description": "Of the routing table that is served.",
+            },
+            "endpoints": {**names, "description": "Those that answer."},
+            "unhealthy": {**names, "description": "Those that do not; absent where there is none."},
+        },
+        "required": ["ready"],
+        "additionalProperties": False,
     }

@@ -36,14 +36,18 @@ _Send = Callable[[_Message], Awaitable[None]]
 ASGIApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
-def build_app(gateway: Gateway, *, max_body: int = 16 * 2**20) -> ASGIApp:
+def build_app(
+    gateway: Gateway, *, max_body: int = 16 * 2**20, token_needed: Callable[[], bool] = lambda: False
+) -> ASGIApp:
     """The ASGI app of the pages.
 
     Args:
         gateway: The live endpoints, and who answers.
         max_body: Bytes that a posted form may have; the lane refuses more before the app is asked.
+        token_needed: Whether nobody may ask without a token, for the description of the API.
     """
     app = _starlette(gateway, max_body)
+    app.state.token_needed = token_needed
 
     async def guarded(scope: _Scope, receive: _Receive, send: _Send) -> None:
         await _guarded(app, scope, receive, send)
@@ -185,7 +189,8 @@ async def _icon(request: Request) -> Response:
 def _document(request: Request) -> dict[str, Any]:
     from fairlead.serving.pages import openapi
 
-    return openapi.document(request.app.state.gateway.endpoints, max_body=request.app.state.max_body)
+    state = request.app.state
+    return openapi.document(state.gateway.endpoints, max_body=state.max_body, token_needed=state.token_needed())
 
 
 def _base(request: Request) -> str:

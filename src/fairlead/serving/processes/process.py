@@ -253,7 +253,11 @@ class _Process:
     def _make_pages(self) -> ASGIApp:
         from fairlead.serving.pages.web import build_app  # Starlette and Jinja are not needed to predict
 
-        return build_app(self._gateway, max_body=self._settings.limits.max_body)
+        return build_app(
+            self._gateway,
+            max_body=self._settings.limits.max_body,
+            token_needed=lambda: not self._keyring.open_to("predict"),
+        )
 
     def _swapped(self, endpoints: Mapping[str, LiveEndpoint]) -> None:
         self._lane.routes = self._rest.routes(endpoints)
