@@ -15,12 +15,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import fairlead.registry.tables
+import fairlead.rollout.tables
 import fairlead.routing.tables
 from fairlead.errors import InvalidInput, StorageError
 from fairlead.storage import database as under_test
 from fairlead.storage.database import SCHEMA, metadata, open_database
 
 assert fairlead.registry.tables
+assert fairlead.rollout.tables
 assert fairlead.routing.tables
 
 

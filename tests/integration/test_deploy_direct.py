@@ -10,7 +10,7 @@ from fairlead.bundle.store import put_bundle
 from fairlead.errors import BadReference, BundleError, DigestMismatch, NotFound
 from fairlead.registry.audit import audit_entries, verify_chain
 from fairlead.registry.registry import publish, resolve
-from fairlead.rollout import direct as under_test
+from fairlead.rollout import store
 from fairlead.rollout.direct import deploy, retire
 from fairlead.routing.store import read_table
 from fairlead.storage.blobs import open_blobs
@@ -118,7 +118,7 @@ def test_a_crash_before_the_commit_leaves_all_as_it_was(database, blobs, monkeyp
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(under_test, "move_alias", crash)
+    monkeypatch.setattr(store, "move_alias", crash)
     with pytest.raises(KeyboardInterrupt):
         deploy(database, blobs, "flights:2", actor="ann")
     monkeypatch.undo()

@@ -25,6 +25,7 @@ from fairlead.storage.digest import check_digest
 __all__ = ["MANIFEST", "Bundle", "Metadata", "check_path", "list_files", "open_bundle", "read_manifest"]
 
 MANIFEST = "manifest.json"
+SCHEMA = "schema.json"
 
 # A manifest is read whole before it is understood; nobody's bundle has a hundred thousand files.
 _MANIFEST_BYTES = 16 * 2**20
@@ -64,7 +65,7 @@ class Bundle(msgspec.Struct, frozen=True):
     @property
     def schema(self) -> Schema:
         """What the model takes and gives."""
-        return self._decode("schema.json", Schema)
+        return self._decode(SCHEMA, Schema)
 
     @property
     def samples(self) -> Samples:

@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from fairlead.bundle.manifest import Manifest
-from fairlead.bundle.reader import MANIFEST, Bundle, open_bundle, read_manifest
+from fairlead.bundle.reader import MANIFEST, SCHEMA, Bundle, open_bundle, read_manifest
 from fairlead.errors import BundleError, DigestMismatch, NotFound, StorageError
+from fairlead.schema import Schema
 from fairlead.storage.blobs import Blobs
 from fairlead.storage.digest import check_digest
 
-__all__ = ["check_bundle", "fetch_bundle", "put_bundle", "stored_manifest"]
+__all__ = ["check_bundle", "fetch_bundle", "put_bundle", "stored_manifest", "stored_schema"]
 
 
 def put_bundle(bundle: Bundle, blobs: Blobs) -> str:
@@ -60,6 +63,25 @@ def stored_manifest(digest: str, blobs: Blobs) -> Manifest:
     """
     with _complete(digest):
         return read_manifest(blobs.get(digest), digest)
+
+
+def stored_schema(digest: str, blobs: Blobs) -> Schema:
+    """What a bundle in the blobs takes and gives.
+
+    Raises:
+        BundleError: It is missing or cannot be understood.
+        DigestMismatch: It is corrupt.
+        StorageError: The blobs cannot be read.
+    """
+    entry = next((one for one in stored_manifest(digest, blobs).files if one.path == SCHEMA), None)
+    if entry is None:
+        raise BundleError(f"The bundle {digest[:12]} has no schema.", hint="Pack the model again.")
+    with _complete(digest):
+        content = blobs.get(entry.sha256)
+    try:
+        return msgspec.json.decode(content, type=Schema)
+    except msgspec.DecodeError as err:
+        raise BundleError(f"The schema of the bundle {digest[:12]} cannot be read: {err}.") from err
 
 
 def check_bundle(digest: str, blobs: Blobs) -> list[BundleError]:

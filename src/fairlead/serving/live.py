@@ -7,6 +7,7 @@ because weights, audience and shadows may have changed.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -83,6 +84,12 @@ class LiveVariant:
     def healthy(self) -> bool:
         """Whether it answers; a compiled version always does, a worker may be gone."""
         return isinstance(self.predictor, Predictor) or self.predictor.healthy
+
+    def renamed(self, name: str) -> LiveVariant:
+        """The same loaded version as another variant: a promotion re-points and loads nothing."""
+        made = copy.copy(self)
+        made.name = name
+        return made
 
 
 class LiveEndpoint:

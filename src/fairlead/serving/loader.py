@@ -57,9 +57,9 @@ class Loader:
     def _endpoint(self, endpoint: Endpoint, live: LiveEndpoint | None, secret: bytes) -> LiveEndpoint:
         if live is not None and live.endpoint == endpoint:
             return live
-        loaded = {(one.digest, one.model, one.name): one for one in live.variants} if live is not None else {}
+        loaded = {(one.digest, one.model): one for one in live.variants} if live is not None else {}
         variants = [
-            loaded.get((one.digest, one.model, one.name)) or self._variant(endpoint.name, one)
+            _named(loaded.get((one.digest, one.model)), one.name) or self._variant(endpoint.name, one)
             for one in endpoint.variants
         ]
         for variant in variants[1:]:
@@ -89,6 +89,10 @@ class Loader:
             predictor=predictor,
             seconds_per_row=seconds,
         )
+
+
+def _named(loaded: LiveVariant | None, name: str) -> LiveVariant | None:
+    return loaded if loaded is None or loaded.name == name else loaded.renamed(name)
 
 
 def _check_fit(stable: LiveVariant, other: LiveVariant) -> None:
