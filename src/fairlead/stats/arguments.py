@@ -9,7 +9,7 @@ import math
 
 from fairlead.errors import InvalidInput
 
-__all__ = ["check_at_least", "check_between", "check_counts"]
+__all__ = ["check_at_least", "check_between", "check_counts", "check_rate"]
 
 
 def check_between(name: str, value: float, low: float, high: float) -> None:
@@ -50,3 +50,13 @@ def check_counts(part_name: str, part: float, whole_name: str, whole: float) -> 
             field=part_name,
             got=part,
         )
+
+
+def check_rate(name: str, value: float) -> None:
+    """Refuse what is not from 0 to 1, both included.
+
+    Raises:
+        InvalidInput: As said.
+    """
+    if not 0 <= value <= 1:
+        raise InvalidInput(f"{name} is {value}.", hint="It must lie between 0 and 1.", field=name, got=value)

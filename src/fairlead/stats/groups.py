@@ -28,6 +28,11 @@ __all__ = ["exit_probabilities", "obrien_fleming", "pocock", "spending_bounds", 
 _WIDEST = 38.0
 """Beyond so many standard deviations a double holds no tail."""
 
+_CLOSEST = 1e-4
+"""Looks closer together than this fraction of the information are one look; the grid between them would be too fine."""
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
+
 
 class _Surviving(msgspec.Struct, frozen=True):
     """The law of the Brownian motion on the paths not stopped yet: density times weight at each node."""
@@ -109,10 +114,10 @@ def exit_probabilities(fractions: Sequence[float], bounds: Sequence[float]) -> t
 
 def _check_rising(fractions: Sequence[float]) -> None:
     for before, fraction in zip([0.0, *fractions], fractions, strict=False):
-        if not before < fraction <= 1:
+        if not before + (_CLOSEST if before else 0.0) < fraction <= 1:
             raise InvalidInput(
                 f"The look at {fraction} comes after {before}.",
-                hint="Fractions of the information rise, from above 0 to at most 1.",
+                hint=f"Fractions of the information rise by more than {_CLOSEST:g}, from above 0 to at most 1.",
                 field="fractions",
                 got=fraction,
             )
@@ -145,11 +150,13 @@ def _exit(law: _Surviving, fraction: float, bound: float) -> float:
 def _continued(law: _Surviving, fraction: float, bound: float) -> _Surviving:
     """The law at the next look, on what stays inside."""
     edge, step = min(bound, _WIDEST) * math.sqrt(fraction), math.sqrt(fraction - law.time)
-    # The integrand is as smooth as one step is wide: a few nodes for each standard deviation of it.
-    unit, weights = np.polynomial.legendre.leggauss(min(64 + math.ceil(8 * edge / step), 2000))
-    nodes = edge * unit
+    # The density is as smooth as one step is wide: a panel of six nodes for each standard deviation of it.
+    panels = max(8, math.ceil(2 * edge / step))
+    half = edge / panels
+    middles = np.linspace(-edge + half, edge - half, panels)
+    nodes = (middles[:, None] + half * _NODES).ravel()
     kernel = np.exp(-0.5 * ((nodes[:, None] - law.nodes) / step) ** 2) / (step * math.sqrt(2 * math.pi))
-    return _Surviving(fraction, nodes, edge * weights * (kernel @ law.mass))
+    return _Surviving(fraction, nodes, half * np.tile(_WEIGHTS, panels) * (kernel @ law.mass))
 
 
 def _bound_for(law: _Surviving, fraction: float, chance: float) -> float:

@@ -13,16 +13,17 @@ import msgspec
 import numpy as np
 
 from fairlead.errors import InvalidInput
-from fairlead.stats.arguments import check_at_least, check_between
+from fairlead.stats.arguments import check_at_least, check_between, check_rate
 from fairlead.stats.sequences import MINIMUM_COUNT, asymptotic_radius, rate_sequence
-from fairlead.stats.share import log_e_paths
+from fairlead.stats.share import Question, log_e_paths
 
 __all__ = [
     "PlannedStep",
+    "Rates",
     "clean_answers_needed",
     "counts_for_mean_difference",
     "optimal_trials",
-    "requests_to_find",
+    "requests_to_decide",
 ]
 
 _MOST = 10**12
@@ -38,6 +39,17 @@ class PlannedStep(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_between("share", self.share, 0.0, 1.0)
         check_at_least("requests", self.requests, 1)
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """How often a request has the event, 0 to 1: answered by the candidate, and by the stable version."""
+
+    candidate: float
+    stable: float
+
+    def __post_init__(self) -> None:
+        check_rate("candidate", self.candidate)
+        check_rate("stable", self.stable)
 
 
 def optimal_trials(limit: float) -> float:
@@ -66,40 +78,42 @@ def clean_answers_needed(limit: float, alpha: float) -> int:
     return _first(lambda trials: rate_sequence(0, trials, alpha, tuned).high < limit)
 
 
-def requests_to_find(
-    steps: Sequence[PlannedStep], candidate_rate: float, stable_rate: float, margin: float, alpha: float
+def requests_to_decide(
+    steps: Sequence[PlannedStep], rates: Rates, margin: float, alpha: float, question: Question = "harm"
 ) -> int | None:
-    """After about how many requests in all a candidate's higher rate is found to be worse than the margin.
+    """After about how many requests in all a candidate is found to be worse than the margin, or not worse.
 
-    The first request at which the *expected* counts of events give the evidence. Half of the rollouts find it about then; chance makes
-    some later.
+    The first request at which the *expected* counts of events give the evidence. As evidence that has once sufficed does so for good,
+    more than half of the rollouts are decided by then; chance makes the others later.
 
     Args:
         steps: In their order; the last one goes on as long as it must.
-        candidate_rate: Events a request of the candidate, 0 to 1.
-        stable_rate: Of the stable version.
+        rates: What is supposed to be true.
         margin: As for `share.log_e`.
         alpha: The error that is allowed.
+        question: `harm` for worse, `safety` for not worse.
 
     Returns:
-        None where the expected evidence never suffices: the rate is not above what the margin bears, or hardly.
+        None where the expected evidence never suffices: the rates answer the question with no, or hardly with yes.
 
     Raises:
         InvalidInput: There is no step, or an argument is out of range.
     """
     check_between("alpha", alpha, 0.0, 1.0)
-    _check_rates(steps, candidate_rate, stable_rate)
+    if not steps:
+        raise InvalidInput("The plan has no step.", hint="Give at least one.", field="steps")
     shares = np.array([step.share for step in steps])
     ends = np.cumsum([step.requests for step in steps])
     starts = np.concatenate([[0], ends[:-1]])
+    # The last step has no end.
+    lengths = np.concatenate([np.diff(ends[:-1], prepend=0), [_MOST]])
 
-    def found(requests: int) -> bool:
-        # The last step has no end.
-        inside = np.clip(requests - starts, 0, np.concatenate([ends[:-1] - starts[:-1], [_MOST]]))
-        ours, theirs = inside * shares * candidate_rate, inside * (1 - shares) * stable_rate
-        return bool(log_e_paths(shares, ours, theirs, margin) >= math.log(1 / alpha))
+    def decided(requests: int) -> bool:
+        inside = np.clip(requests - starts, 0, lengths)
+        ours, theirs = inside * shares * rates.candidate, inside * (1 - shares) * rates.stable
+        return bool(log_e_paths(shares, ours, theirs, margin, question) >= math.log(1 / alpha))
 
-    return _first(found) if found(_MOST) else None
+    return _first(decided) if decided(_MOST) else None
 
 
 def counts_for_mean_difference(
@@ -127,14 +141,6 @@ def counts_for_mean_difference(
         return count >= least and asymptotic_radius(error, count, alpha, optimal_count) <= difference
 
     return _first(narrow)
-
-
-def _check_rates(steps: Sequence[PlannedStep], candidate_rate: float, stable_rate: float) -> None:
-    if not steps:
-        raise InvalidInput("The plan has no step.", hint="Give at least one.", field="steps")
-    for name, rate in (("candidate_rate", candidate_rate), ("stable_rate", stable_rate)):
-        if not 0 <= rate <= 1:
-            raise InvalidInput(f"{name} is {rate}.", hint="It must lie between 0 and 1.", field=name, got=rate)
 
 
 def _first(enough: Callable[[int], bool]) -> int:

@@ -149,6 +149,7 @@ def asymptotic_radius(error: float, count: float, alpha: float, optimal_count: f
         InvalidInput: An argument is out of range.
     """
     check_between("count", count, 0.0, math.inf)
+    check_between("optimal_count", optimal_count, 0.0, math.inf)
     precision = count / best_rho(optimal_count, alpha)  # nρ²
     inner = 2 * (precision + 1) / precision * math.log(math.sqrt(precision + 1) / alpha)
     return error * math.sqrt(inner)
@@ -156,6 +157,7 @@ def asymptotic_radius(error: float, count: float, alpha: float, optimal_count: f
 
 def _concentration(alpha: float, optimal_trials: float) -> float:
     """κ: r/(gh) of the beta-binomial mixture; for v = n·p(1−p) it does not depend on p."""
+    check_between("optimal_trials", optimal_trials, 0.0, math.inf)
     return max(best_rho(optimal_trials, alpha) - 1, 1e-3)
 
 

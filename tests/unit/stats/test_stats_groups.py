@@ -11,10 +11,11 @@ from fairlead.stats.groups import exit_probabilities, obrien_fleming, pocock, sp
 from fairlead.stats.mismatch import Division, chi_square_p, log_e
 from fairlead.stats.planning import (
     PlannedStep,
+    Rates,
     clean_answers_needed,
     counts_for_mean_difference,
     optimal_trials,
-    requests_to_find,
+    requests_to_decide,
 )
 from fairlead.stats.sequences import asymptotic_radius, rate_sequence
 
@@ -73,8 +74,9 @@ def test_looks_that_are_close_together_and_a_first_look_at_nothing_are_borne():
         (lambda: Division((1.0, -1.0), (1, 2)), "weight is -1"),
         (lambda: Division((1.0, 1.0), (1, -2)), "count is -2"),
         (lambda: log_e([], 0.0), "concentration is 0"),
-        (lambda: requests_to_find([], 0.05, 0.01, 1.0, 0.05), "no step"),
-        (lambda: requests_to_find(STEPS, 1.05, 0.01, 1.0, 0.05), "candidate_rate is 1.05"),
+        (lambda: requests_to_decide([], Rates(0.05, 0.01), 1.0, 0.05), "no step"),
+        (lambda: Rates(1.05, 0.01), "candidate is 1.05"),
+        (lambda: Rates(0.05, math.nan), "stable is nan"),
         (lambda: PlannedStep(0.5, 0), "requests is 0"),
         (lambda: optimal_trials(0), "limit is 0"),
         (lambda: counts_for_mean_difference(0.0, 1.0, 0.5, 0.05), "difference is 0"),
@@ -126,14 +128,15 @@ def test_the_planned_answers_are_the_first_that_suffice(limit, alpha):
 
 
 def test_a_rise_that_the_margin_bears_is_never_found():
-    assert requests_to_find(STEPS, 0.01, 0.01, 1.25, 0.05) is None
-    assert requests_to_find(STEPS, 0.0, 0.0, 1.25, 0.05) is None
+    assert requests_to_decide(STEPS, Rates(0.01, 0.01), 1.25, 0.05) is None
+    assert requests_to_decide(STEPS, Rates(0.0, 0.0), 1.25, 0.05) is None
+    assert requests_to_decide(STEPS, Rates(0.02, 0.01), 1.25, 0.05, "safety") is None
 
 
 def test_a_larger_rise_and_a_larger_alpha_need_fewer_requests():
-    needed = [requests_to_find(STEPS, rate, 0.01, 1.25, 0.05) for rate in (0.014, 0.02, 0.05, 1.0)]
+    needed = [requests_to_decide(STEPS, Rates(rate, 0.01), 1.25, 0.05) for rate in (0.014, 0.02, 0.05, 1.0)]
     assert needed == sorted(needed, reverse=True)
-    assert requests_to_find(STEPS, 0.05, 0.01, 1.25, 0.0125) > needed[2]
+    assert requests_to_decide(STEPS, Rates(0.05, 0.01), 1.25, 0.0125) > needed[2]
     # Everything fails at 5 %: about three failures, at one of twenty requests.
     assert 30 < needed[3] < 100
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.stats.planning import clean_answers_needed
+from fairlead.stats.planning import PlannedStep, Rates, clean_answers_needed, requests_to_decide
 from fairlead.stats.share import Stretch, log_e
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "statistics.md").read_text()
@@ -24,6 +24,13 @@ def failures_needed(share, stable, alpha):
 def test_the_page_tells_how_many_answers_a_limit_needs():
     limits = [float(cell.removesuffix(" %")) / 100 for cell in row("limit")]
     assert [int(cell) for cell in row("answers")] == [clean_answers_needed(limit, 0.05) for limit in limits]
+
+
+@pytest.mark.parametrize("percent", [1, 5])
+def test_the_page_tells_how_long_it_takes_to_show_that_nothing_is_worse(percent):
+    rates = Rates(percent / 100, percent / 100)
+    expected = [requests_to_decide([PlannedStep(0.5, 1)], rates, margin, 0.05, "safety") for margin in (1.25, 1.5, 2)]
+    assert [int(cell.replace(",", "")) for cell in row(f"of {percent} %")] == expected
 
 
 @pytest.mark.parametrize("percent", [1, 5, 10, 25, 50])

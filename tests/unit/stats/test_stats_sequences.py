@@ -240,7 +240,7 @@ def test_the_bound_of_the_distribution_is_above_that_of_a_single_look_and_ends_b
         (lambda: rate_sequence(3, 2, 0.05, 10), "successes is 3 of 2 trials"),
         (lambda: rate_sequence(-1, 2, 0.05, 10), "successes is -1"),
         (lambda: rate_sequence(1, 2, 0.0, 10), "alpha is 0"),
-        (lambda: rate_sequence(1, 2, 0.05, 0), "variance is 0"),
+        (lambda: rate_sequence(1, 2, 0.05, 0), "optimal_trials is 0"),
         (lambda: rate_log_evidence(1, 2, 1.0, 0.05, 10), "rate is 1"),
         (lambda: Totals(2, 10.0, 1.0), "cannot have the sum 10"),
         (lambda: Totals(-1), "count is -1"),

@@ -103,6 +103,7 @@ def test_a_candidate_that_breaks_at_its_second_step_is_caught_as_early():
     good = Stretch(0.01, 4, 396)
     assert log_e_of_change([good, Stretch(0.1, 3, 0)], 1.25) >= math.log(1 / 0.05)
     assert log_e([good, Stretch(0.1, 3, 0)], 1.25) < math.log(1 / 0.05)
+    assert log_e_of_change([good, Stretch(0.1, 4, 0)], 1.25) >= math.log(4 / 0.05)
 
 
 def test_a_step_that_has_begun_without_events_changes_nothing():
