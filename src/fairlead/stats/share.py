@@ -50,7 +50,7 @@ _GRID = np.geomspace(0.005, 8.0, 200)
 _LOG_WEIGHTS = np.log(_GRID) - _GRID / 3
 _LOG_WEIGHTS -= logsumexp(_LOG_WEIGHTS)
 """Log of π, a density of e^(−g/3) (the spacing of the grid is proportional to g). It falls slowly, so that a candidate that fails
-everything is caught at its third failure, and costs about 0.1 nats against e^(−g) where a rate rises fivefold; docs/statistics.md."""
+everything is caught at its third failure, and costs about 0.3 nats against e^(−g) where a rate rises fivefold; docs/statistics.md."""
 
 _FARTHEST = 40.0
 """Ratios are looked for between e^-40 and e^40."""
