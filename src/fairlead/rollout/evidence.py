@@ -103,7 +103,8 @@ class Place(msgspec.Struct, frozen=True):
 
     Attributes:
         step: The number of the step; an approval counts as the step before it or as its own, as the controller likes.
-        share: The candidate's part of the traffic that it and the stable version get together, 0 to 1.
+        share: The candidate's part of the traffic that it and the stable version get together, 0 to 1; where it is mirrored, the
+            part of the traffic that it is asked. 1 where there is no stable version beside it.
         mirrored: Whether the candidate was asked in the shadow only.
     """
 
@@ -117,7 +118,7 @@ class StepEvidence(msgspec.Struct, frozen=True):
 
     Attributes:
         step: The number of the step; -1 for an attempt before this one.
-        share: The candidate's part of the traffic, 0 to 1.
+        share: As in `Place`.
         mirrored: Whether the candidate stood in the shadow.
         answers: How many answers.
         seconds: The sum of their latencies.
@@ -200,6 +201,13 @@ class Evidence(msgspec.Struct, frozen=True):
     joined: Joined = Joined()
     ignored: Ignored = Ignored()
     keys_kept: float = 1.0
+
+    def total(self, metric: str) -> Arms:
+        """A metric over all steps."""
+        found = Arms()
+        for step in self.steps:
+            found += step.metrics.get(metric, Arms())
+        return found
 
     def samples(self, step: int) -> float:
         """How many units the candidate answered in a step."""

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from fairlead.errors import FairleadError, InvalidInput, NotAllowed, NotFound, RateLimited
-from fairlead.events import PINNED, Columns, Event, Mirrored, Prediction
+from fairlead.events import DARK, PINNED, Columns, Event, Mirrored, Prediction
 from fairlead.rollout.cohorts import Awaited, Cohorts, is_wrong
 from fairlead.rollout.counting import DUE, LABELLED, Kept, Key, StepCounts
 from fairlead.rollout.evidence import Evidence, Ignored, Opening, Place, Two
@@ -272,14 +272,14 @@ def _numbered(plan: Plan, source: Source) -> list[tuple[int, Metric]]:
 
 
 def _not_compared(event: Prediction, place: Place | None, arm: int | None) -> str:
-    """Why an answer is in no comparison; empty where it is."""
+    """Why an answer does not count; empty where it does. Behind people, the candidate's unseen answers are all there is."""
     if place is None or (arm is None and event.variant):
         return "elsewhere"
     if event.inputs is None or arm is None:
         return "unread"
-    if event.exposure:
-        return "pinned" if event.exposure == PINNED else "outside"
-    return ""
+    if not event.exposure or (event.exposure == DARK and arm == 1):
+        return ""
+    return "pinned" if event.exposure == PINNED else "outside"
 
 
 _CLASSES: dict[str, int] = {"ok": _OK}

@@ -163,6 +163,8 @@ def _fields(metric: Metric) -> Iterator[_Problem]:
     ):
         if getattr(metric, name) is not None and not fits:
             yield f"{metric.name} has no use for `{name}`.", "Leave it out."
+    if metric.segment and metric.source == "pairs":
+        yield f"{metric.name} has no use for `segment`.", "Leave it out."
     if metric.source == "feedback" and not metric.label_delay:
         yield f"{metric.name} does not say when its feedback is due.", "Add `label_delay: 1d`."
 
@@ -202,10 +204,16 @@ def _strategy(plan: Plan) -> Iterator[_Problem]:
     if plan.strategy == "blue_green" and weights not in ([], [100]):
         yield f"Blue/green moves everything at once, not {_listed(weights)}.", "Use a canary for weights."
     if plan.strategy == "ab":
-        if len(weights) != 1 or weights[0] == 100:
-            yield f"An A/B holds one weight below 100 %, not {_listed(weights)}.", "Give it one, such as 50."
-        if not plan.goals:
-            yield "The A/B has no goal.", "Give a metric `role: goal`."
+        yield from _ab(plan, weights)
+
+
+def _ab(plan: Plan, weights: list[float]) -> Iterator[_Problem]:
+    if len(weights) != 1 or weights[0] == 100:
+        yield f"An A/B holds one weight below 100 %, not {_listed(weights)}.", "Give it one, such as 50."
+    if plan.steps[-1].weight is None:
+        yield "An A/B ends with its weight.", "To be asked before it is promoted, say `promote: false`."
+    if not plan.goals:
+        yield "The A/B has no goal.", "Give a metric `role: goal`."
 
 
 def _watched(plan: Plan) -> Iterator[_Problem]:
