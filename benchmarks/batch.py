@@ -5,7 +5,8 @@
 The year of flights is repeated to the number of rows and written as Parquet in a temporary folder. Both sides read that file and answer every row
 on all cores: Fairlead by its command, as a user runs it, with its start and the writing of the answers; the peer by
 `pandas.read_parquet` of a hundred thousand rows at a time (pyarrow's batches) and `pipeline.predict_proba`, without writing anything. The answers
-are compared. Memory is the peak resident set of the process, from `wait4`.
+are compared. Memory is the peak of what the process and those it has started have in memory together, looked at fifty times a second (VmRSS of each, so
+that pages they share count more than once), and at least the peak of the process itself, from `wait4`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ np.save(sys.argv[3], np.concatenate(found))
 
 
 class Measured(NamedTuple):
-    """One process: seconds on the clock, seconds of CPU, peak memory in MB."""
+    """One process and those it started: seconds on the clock, seconds of CPU, peak memory in MB."""
 
     seconds: float
     cpu: float
@@ -49,12 +50,31 @@ def measure(command: list[str]) -> Measured:
     """
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    peak, found = 0.0, (0, 0, None)
+    while found[0] == 0:
+        peak = max(peak, resident(process.pid))
+        time.sleep(0.02)
+        found = os.wait4(process.pid, os.WNOHANG)
+    _, status, used = found
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")
-    return Measured(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Measured(seconds, used.ru_utime + used.ru_stime, max(peak, used.ru_maxrss / 1024))
+
+
+def resident(pid: int) -> float:
+    """The resident memory of a process and its descendants, in MB; 0 of one that has ended."""
+    try:
+        told = Path(f"/proc/{pid}/status").read_text()
+        children = [
+            child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return 0.0
+    lines = [line for line in told.splitlines() if line.startswith("VmRSS")]
+    own = int(lines[0].split()[1]) / 1024 if lines else 0.0
+    return own + sum(resident(int(child)) for child in children)
 
 
 def prepare(folder: Path, rows: int) -> None:
