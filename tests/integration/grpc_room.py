@@ -55,7 +55,7 @@ def endpoint(predictor, name="doubling", schema=SCHEMA):
 class Room:
     """The gateway and its port, on a loop in a thread of its own."""
 
-    def __init__(self, port, endpoints, *, limits=None, keyring=None, steer=None, deadline=10.0):
+    def __init__(self, port, endpoints, *, limits=None, deadline=10.0, **more):
         self.port = port
         self.failures = []
         self.loop = asyncio.new_event_loop()
@@ -63,7 +63,7 @@ class Room:
         self._thread.start()
         self.gateway = None
         self.server = None
-        self.run(self._open(endpoints, limits or Limits(), keyring, steer, deadline))
+        self.run(self._open(endpoints, limits or Limits(), deadline, more))
 
     def run(self, work, seconds=20):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
@@ -75,17 +75,17 @@ class Room:
     def close(self):
         self.stop(0.0).result(20)
         for one in self.gateway.endpoints.values():
-            self.run(one.queue.close())
+            self.run(one.stable.queue.close())
         self.run(self.gateway.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(20)
         self.loop.close()
 
-    async def _open(self, endpoints, limits, keyring, steer, deadline):
+    async def _open(self, endpoints, limits, deadline, more):
         self.gateway = Gateway(None, deadline=deadline)
         self.gateway.observe = lambda live, error, rows, seconds: error and self.failures.append(error.code)
         self.gateway.swap(1, {one.name: one for one in endpoints})
-        self.server = GrpcServer(self.gateway, TensorEndpoints(self.gateway), limits, keyring=keyring, steer=steer)
+        self.server = GrpcServer(self.gateway, TensorEndpoints(self.gateway), limits, **more)
         await self.server.start("127.0.0.1", self.port)
 
 

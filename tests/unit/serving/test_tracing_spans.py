@@ -58,6 +58,25 @@ def test_an_answer_is_a_span_of_the_callers_trace(traced):
     assert span.resource.attributes["service.instance.id"] == "gateway-0"
 
 
+def test_a_call_of_grpc_has_the_names_that_opentelemetry_gives_it(traced):
+    """The names are those of its semantic conventions for gRPC servers, as its own package has them."""
+    from opentelemetry.semconv._incubating.attributes import rpc_attributes as rpc
+
+    tracing, exporter = traced
+    made = Request(b"POST", b"/inference.GRPCInferenceService/ModelInfer", [], b"", keep_alive=True, version="2")
+    made.status, made.code, made.rows = 400, "INVALID_ARGUMENT", 3
+    tracing.answered(None, made)
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "inference.GRPCInferenceService/ModelInfer"
+    assert dict(span.attributes) == {
+        rpc.RPC_SYSTEM_NAME: "grpc",
+        rpc.RPC_METHOD: "inference.GRPCInferenceService/ModelInfer",
+        rpc.RPC_RESPONSE_STATUS_CODE: "INVALID_ARGUMENT",
+        "fairlead.request_id": made.identity.request,
+        "fairlead.rows": 3,
+    }
+
+
 def test_a_trace_that_begins_here_has_the_ids_of_the_access_log(traced):
     tracing, exporter = traced
     asked = request(status=503)

@@ -152,6 +152,7 @@ class _Asking:
                 self._tell(len(rows), write(found))
 
         request = self._request
+        request.rows = len(rows)
         self._gateway.submit(
             self._live, rows, done, request.received, self._live.caller(request.header), request.expires
         )
@@ -167,6 +168,7 @@ class _Asking:
             logger.exception("A body for {endpoint} could not be read.", endpoint=live.name)
             self._refuse(unexpected())
             return
+        request.rows = len(rows)
         try:
             caller = live.caller(request.header)
             found = await self._gateway.predict(

@@ -65,6 +65,8 @@ class Rest:
                 connection.respond_error(request, error)
                 return
 
+            request.rows = len(rows)
+
             def done(found: list[Answer] | FairleadError) -> None:
                 if isinstance(found, FairleadError):
                     connection.respond_error(request, found)

@@ -3,6 +3,7 @@
 ```
 channel ─▶ server ─▶ inference ─▶ contents ─▶ serving.tensors ─▶ rows ─▶ the room (serving.gateway)
               │         │ errors: status
+              │         └──▶ call ──▶ counters, access log, traces
               ├──▶ health, reflection
               └──── messages: every class, out of a private descriptor pool
 ```

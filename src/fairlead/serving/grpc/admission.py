@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fairlead.errors import InvalidInput
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, REFLECTION
+from fairlead.serving.http.request import Request
 from fairlead.serving.keys.keyring import Need
 
 __all__ = ["authorization_of", "model_of", "need_of"]
@@ -67,13 +68,13 @@ def model_of(request: Any) -> str:
     return str(request.model_name or request.repository_name)
 
 
-def authorization_of(context: Any) -> bytes | None:
+def authorization_of(request: Request) -> bytes | None:
     """The `authorization` of a call.
 
     Raises:
         InvalidInput: There are two.
     """
-    found = [value for name, value in context.invocation_metadata() or () if name == "authorization"]
+    found = [value for name, value in request.headers if name == b"authorization"]
     if len(found) > 1:
         raise InvalidInput("The metadata 'authorization' stands twice in the call.", hint="Send it once.")
-    return found[0].encode() if found else None
+    return found[0] if found else None

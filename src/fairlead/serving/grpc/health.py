@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fairlead.errors import NotFound
 from fairlead.serving.gateway import Gateway
+from fairlead.serving.grpc.call import Call
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, message
 
 __all__ = ["Health", "is_ready"]
@@ -34,7 +35,7 @@ class Health:
             HEALTH: lambda: _SERVING,
         }
 
-    async def check(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - a handler's signature
+    async def check(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - a handler's signature
         """The status now.
 
         Raises:
@@ -45,7 +46,7 @@ class Health:
             raise NotFound(f"There is no service {request.service[:80]!r}.")
         return _Reply(status=status())
 
-    async def watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002 - a handler's signature
+    async def watch(self, request: Any, call: Call) -> AsyncIterator[Any]:  # noqa: ARG002 - a handler's signature
         """The status now and whenever it changes, until the caller leaves or the service stops."""
         status = self._status_of.get(request.service, lambda: _SERVICE_UNKNOWN)
         last = None

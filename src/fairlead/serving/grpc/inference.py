@@ -18,16 +18,18 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError, Forbidden, InvalidInput, NotFound, Overloaded
 from fairlead.schema import Row
 from fairlead.serving.doors.repository import Steer
-from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
+from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints, version_number
 from fairlead.serving.doors.tensors import TensorSpec, raw_of
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.grpc.admission import authorization_of, model_of
+from fairlead.serving.grpc.call import Call
 from fairlead.serving.grpc.contents import read_inputs, write_outputs
 from fairlead.serving.grpc.health import is_ready
 from fairlead.serving.grpc.messages import message, reader_of
 from fairlead.serving.grpc.one_row import OneRow
 from fairlead.serving.grpc.status import told
 from fairlead.serving.http.problems import unexpected
+from fairlead.serving.http.reading import Intake
 from fairlead.serving.processes.wishes import Verb
 
 __all__ = ["Actor", "Inference", "Sized", "read_sized"]
@@ -36,9 +38,11 @@ Actor = Callable[[bytes | None], str]
 """Who asks, by the call's `authorization`."""
 
 _EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "statistics", "model_configuration")
-_NEVER: Final = float("inf")
 _LARGE: Final = 64 * 1024
-"""A longer request is read, and its reply written, in a thread."""
+"""A longer request is read, and its reply written, in a thread; together they have a bound."""
+
+_AHEAD: Final = 64
+"""How many requests of one stream are read before the first of them is answered."""
 
 _ServerLive: Final = message("inference.ServerLiveResponse")
 _ServerReady: Final = message("inference.ServerReadyResponse")
@@ -54,6 +58,10 @@ _Loaded: Final = message("inference.RepositoryModelLoadResponse")
 _Unloaded: Final = message("inference.RepositoryModelUnloadResponse")
 
 _parse: Final = reader_of(message("inference.ModelInferRequest"))
+
+
+_Asked = asyncio.Task[Any] | Exception | None
+"""A request of a stream that is being answered; why there are no more; or that there are no more."""
 
 
 class Sized(NamedTuple):
@@ -88,15 +96,18 @@ class Inference:
         gateway: Answers rows.
         endpoints: The live endpoints as tensor clients see them.
         stopping: Is set when the service stops.
+        intake: How much all large requests may hold together, those of HTTP too.
         steer: Carries out load and unload; without it they are refused.
         actor: Tells who asks, for the audit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it asks, and whom it tells
         self,
         gateway: Gateway,
         endpoints: TensorEndpoints,
         stopping: asyncio.Event,
+        intake: Intake,
+        *,
         steer: Steer | None = None,
         actor: Actor = lambda _: "a caller",
     ) -> None:
@@ -105,20 +116,21 @@ class Inference:
         self._gateway = gateway
         self._endpoints = endpoints
         self._stopping = stopping
+        self._intake = intake
         self._version = importlib.metadata.version("fairlead")
         self._served: dict[str, _Served] = {}
 
     # -- health and metadata ---------------------------------------------------------------------------------------
 
-    async def server_live(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - a handler's signature
+    async def server_live(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - a handler's signature
         """This process lives."""
         return _ServerLive(live=True)
 
-    async def server_ready(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def server_ready(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """Whether this process may be sent calls."""
         return _ServerReady(ready=self._ready)
 
-    async def model_ready(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def model_ready(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """Whether an endpoint answers, with this version where one is named."""
         try:
             endpoint = self._endpoints.find(request.name, request.version or None)
@@ -126,11 +138,11 @@ class Inference:
             return _ModelReady(ready=False)
         return _ModelReady(ready=self._ready and endpoint.live.healthy)
 
-    async def server_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def server_metadata(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """Name, version, extensions."""
         return _ServerMetadata(name="fairlead", version=self._version, extensions=_EXTENSIONS)
 
-    async def model_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def model_metadata(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """What an endpoint takes and gives.
 
         Raises:
@@ -138,7 +150,7 @@ class Inference:
         """
         return _ModelMetadata(**self._endpoints.find(request.name, request.version or None).metadata())
 
-    async def model_config(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def model_config(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """The same as Triton's configuration has it, for tools that make load from it.
 
         Raises:
@@ -148,7 +160,7 @@ class Inference:
 
     # -- infer -----------------------------------------------------------------------------------------------------
 
-    async def model_infer(self, sized: Sized, context: Any) -> Any:
+    async def model_infer(self, sized: Sized, call: Call) -> Any:
         """Answer rows.
 
         Raises:
@@ -157,26 +169,51 @@ class Inference:
             Overloaded: There is too much work, or the deadline passed.
             PredictionFailed: The model failed.
         """
-        remaining = context.time_remaining()
-        return await self._infer(sized, _NEVER if remaining is None else time.perf_counter() + remaining)
+        return await self._infer(sized, call)
 
-    async def model_stream_infer(self, requests: AsyncIterator[Sized], context: Any) -> AsyncIterator[Any]:  # noqa: ARG002 - as above
-        """Answer each request of a stream in its turn; one that fails is told so, and the stream goes on.
+    async def model_stream_infer(self, requests: AsyncIterator[Sized], call: Call) -> AsyncIterator[Any]:
+        """Answer the requests of a stream together, and tell the answers in their order, as Triton does.
+
+        One that fails is told so, and the stream goes on.
 
         Raises:
             Overloaded: The service stops; what was sent before is answered.
         """
+        asked: asyncio.Queue[_Asked] = asyncio.Queue(_AHEAD)
+        begun: set[asyncio.Task[Any]] = set()
+        reading = asyncio.create_task(self._read_ahead(requests, call, asked, begun))
+        try:
+            while (one := await asked.get()) is not None:
+                if isinstance(one, Exception):
+                    raise one
+                yield await one
+        finally:
+            reading.cancel()
+            for one in tuple(begun):
+                one.cancel()
+
+    async def _read_ahead(
+        self, requests: AsyncIterator[Sized], call: Call, asked: asyncio.Queue[_Asked], begun: set[asyncio.Task[Any]]
+    ) -> None:
+        """Begin to answer what comes, in its order; at the end say so, or why there is no more."""
         coming = aiter(requests)
         stop = asyncio.create_task(self._stopping.wait())
         try:
             while (sized := await _next(coming, stop)) is not None:
-                yield await self._infer_of_stream(sized)
+                one = asyncio.create_task(self._infer_of_stream(sized, call))
+                begun.add(one)
+                one.add_done_callback(begun.discard)
+                await asked.put(one)
+        except Exception as error:  # noqa: BLE001 - raised to the caller when what came before is answered
+            await asked.put(error)
+        else:
+            await asked.put(None)
         finally:
             stop.cancel()
 
-    async def _infer_of_stream(self, sized: Sized) -> Any:
+    async def _infer_of_stream(self, sized: Sized, call: Call) -> Any:
         try:
-            reply = await self._infer(sized, _NEVER)
+            reply = await self._infer(sized, call)
         except FairleadError as error:
             return _refused(sized, error)
         except Exception:  # noqa: BLE001 - a bug of ours must not end the stream of others' requests
@@ -186,25 +223,40 @@ class Inference:
             reply.parameters["triton_final_response"].bool_param = True
         return _StreamInfer(infer_response=reply)
 
-    async def _infer(self, sized: Sized, expires: float) -> Any:
-        received = time.perf_counter()
-        request, size = sized
-        if request is None:
+    async def _infer(self, sized: Sized, call: Call) -> Any:
+        if sized.request is None:
             raise InvalidInput("The message is no ModelInferRequest.")
+        if sized.size <= _LARGE:
+            return await self._answer(sized, call)
+        try:
+            self._intake.hold(sized.size)
+            return await self._answer(sized, call)
+        finally:
+            self._intake.release(sized.size)
+
+    async def _answer(self, sized: Sized, call: Call) -> Any:
+        received, expires = time.perf_counter(), call.expires()
+        request, size = sized
         served = self._served_of(request)
         tally, live = served.endpoint.tally, served.endpoint.live
         large = size > _LARGE
+        call.request.live = live
         try:
             specs, rows = await asyncio.to_thread(_read, served, request) if large else _read(served, request)
         except FairleadError as error:
             tally.failed(received)
             self._gateway.refuse(live, error, received)
             raise
+        call.request.rows += len(rows)
+        caller = live.caller(call.request.header)
         try:
-            answers = await self._gateway.predict(live.name, rows, live=live, received=received, expires=expires)
+            answers = await self._gateway.predict(
+                live.name, rows, caller=caller, live=live, received=received, expires=expires
+            )
         except BaseException:  # a caller that left counts as well
             tally.failed(received)
             raise
+        call.request.answered_by = answers[0].model
         told = (served, request, answers, specs)
         reply = await asyncio.to_thread(_reply, *told) if large else _reply(*told)
         tally.succeeded(len(rows), received)
@@ -226,7 +278,7 @@ class Inference:
 
     # -- statistics and repository ---------------------------------------------------------------------------------
 
-    async def model_statistics(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def model_statistics(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """What this process answered by gRPC since the version went live: of one endpoint, or of all.
 
         Raises:
@@ -235,13 +287,13 @@ class Inference:
         asked = [self._endpoints.find(request.name, request.version or None)] if request.name else self._endpoints.all()
         return _Statistics(model_stats=[one.statistics() for one in asked])
 
-    async def repository_index(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - as above
+    async def repository_index(self, request: Any, call: Call) -> Any:  # noqa: ARG002 - as above
         """The live endpoints; with `ready`, only those that answer now."""
         return _Index(
             models=[one for one in map(_indexed, self._endpoints.all()) if one["reason"] == "" or not request.ready]
         )
 
-    async def repository_load(self, request: Any, context: Any) -> Any:
+    async def repository_load(self, request: Any, call: Call) -> Any:
         """Let an endpoint answer with the newest version of the model of its name.
 
         Raises:
@@ -249,15 +301,15 @@ class Inference:
             InvalidInput: The request brings files or a configuration.
             FairleadError: It could not be done.
         """
-        await self._change("load", request, context)
+        await self._change("load", request, call)
         return _Loaded()
 
-    async def repository_unload(self, request: Any, context: Any) -> Any:
+    async def repository_unload(self, request: Any, call: Call) -> Any:
         """Take an endpoint away. Raises as `repository_load`."""
-        await self._change("unload", request, context)
+        await self._change("unload", request, call)
         return _Unloaded()
 
-    async def _change(self, verb: Verb, request: Any, context: Any) -> None:
+    async def _change(self, verb: Verb, request: Any, call: Call) -> None:
         refused = [name for name in request.parameters if name != "unload_dependents"]
         if refused:
             raise InvalidInput(
@@ -269,7 +321,7 @@ class Inference:
                 f"Nobody may {verb} models through this port.",
                 hint="The operator does: `fairlead deploy MODEL:VERSION`.",
             )
-        await self._steer(verb, model_of(request), self._actor(authorization_of(context)))
+        await self._steer(verb, model_of(request), self._actor(authorization_of(call.request)))
 
     @property
     def _ready(self) -> bool:
@@ -288,11 +340,11 @@ def _read(served: _Served, request: Any) -> tuple[Sequence[TensorSpec], list[Row
 def _reply(served: _Served, request: Any, answers: list[Answer], specs: Sequence[TensorSpec]) -> Any:
     writer, raw = served.endpoint.writer, bool(request.raw_input_contents)
     reply = _Infer()
-    if raw and len(answers) == 1 and specs is writer.specs:
+    if raw and len(answers) == 1 and specs is writer.specs and answers[0].model == served.endpoint.live.model:
         reply.CopyFrom(served.template)
         reply.raw_output_contents.extend(map(raw_of, writer.write(answers, specs)))
     else:
-        reply.model_name, reply.model_version = served.endpoint.live.name, served.endpoint.version
+        reply.model_name, reply.model_version = served.endpoint.live.name, version_number(answers[0].model)
         write_outputs(reply, writer.write(answers, specs), raw=raw)
     reply.id = request.id
     return reply

@@ -13,6 +13,7 @@ from google.protobuf import descriptor_pb2
 from grpc import StatusCode
 
 from fairlead.errors import InvalidInput
+from fairlead.serving.grpc.call import Call
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, POOL, REFLECTION, message
 
 __all__ = ["Reflection"]
@@ -37,7 +38,7 @@ class Reflection:
             "all_extension_numbers_of_type": _no_extensions,
         }
 
-    async def info(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: ARG002 - a handler's signature
+    async def info(self, requests: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:  # noqa: ARG002 - a handler's signature
         """Answer each question of a stream.
 
         Raises:

@@ -270,7 +270,7 @@ class Connection(asyncio.Protocol):
             return
         self._current = None
         self.on_lost = None
-        self._intake.buffered -= request.held
+        self._intake.release(request.held)
         if self._lane.on_answer is not None:
             self._lane.on_answer(self, request)
         if not keep:
@@ -369,7 +369,7 @@ class Connection(asyncio.Protocol):
     def _release(self) -> None:
         """The connection holds nothing any more."""
         current = self._current.held if self._current is not None else 0
-        self._intake.buffered -= current + sum(one.held for one in self._waiting)
+        self._intake.release(current + sum(one.held for one in self._waiting))
         self._reader.release()
         if self._current is not None:
             self._current.held = 0

@@ -53,6 +53,23 @@ class Intake:
         self.now = now
         self.buffered = 0
 
+    def hold(self, size: int) -> None:
+        """Count what a large body holds. It counts until it is released, also where it is refused.
+
+        Args:
+            size: Bytes.
+
+        Raises:
+            Overloaded: All of them hold too much.
+        """
+        self.buffered += size
+        if self.buffered > self.limits.max_buffered:
+            raise too_much("Too many large bodies are being read.")
+
+    def release(self, size: int) -> None:
+        """What was held is let go of."""
+        self.buffered -= size
+
 
 class Reader:
     """Reads the requests of one connection; also the parser's callbacks (`on_…`).
@@ -124,7 +141,7 @@ class Reader:
 
     def release(self) -> None:
         """The connection is gone, and with it what was read of a body."""
-        self._intake.buffered -= self._held
+        self._intake.release(self._held)
         self._held = 0
 
     # -- the parser ------------------------------------------------------------------------------------------------
@@ -206,11 +223,11 @@ class Reader:
             raise Refused(error) from None
 
     def _hold(self, size: int) -> None:
-        """Count what a large body holds, and refuse it where all of them hold too much."""
         self._held += size
-        self._intake.buffered += size
-        if self._intake.buffered > self._intake.limits.max_buffered:
-            raise Refused(too_much("Too many large bodies are being read."))
+        try:
+            self._intake.hold(size)
+        except Overloaded as error:
+            raise Refused(error) from None
 
     def _too_large(self) -> TooLarge:
         limit = self._intake.limits.max_body

@@ -7,13 +7,13 @@ of gRPC and a request to a mounted application are told in the same words.
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from fairlead.errors import InvalidInput
 
-__all__ = ["DEADLINE_HEADER", "NEVER", "Limits", "Request", "allowed_seconds"]
+__all__ = ["DEADLINE_HEADER", "NEVER", "Limits", "Peer", "Request", "allowed_seconds"]
 
 NEVER: Final = float("inf")
 """A time that does not come."""
@@ -98,6 +98,15 @@ class Request:
             if len(found) == len(name) and found.lower() == name:
                 return value
         return None
+
+
+class Peer(Protocol):
+    """Who asks, as far as what looks on needs to know: a connection of the lane, a call of gRPC, another's server."""
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address."""
+        ...
 
 
 def allowed_seconds(value: bytes) -> float:

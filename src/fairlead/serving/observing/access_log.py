@@ -15,8 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from fairlead.logs import escaped
-from fairlead.serving.http.lane import Connection
-from fairlead.serving.http.request import Request
+from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.observing.identity import Identity, identify
 
 __all__ = ["AccessLog", "Line"]
@@ -43,6 +42,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         bytes: Of the answer.
         endpoint: Which endpoint was asked.
         version: Which version answered, or answers there.
+        rows: How many it brought, where a door has read them.
+        code: The status that gRPC told; `status` is then the one that HTTP would have.
         process: Which process answered.
     """
 
@@ -60,6 +61,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     parent: str = ""
     endpoint: str = ""
     version: str = ""
+    rows: int = 0
+    code: str = ""
 
 
 class AccessLog:
@@ -79,7 +82,7 @@ class AccessLog:
         self._second = 0
         self._prefix = ""
 
-    def answered(self, connection: Connection, request: Request) -> None:
+    def answered(self, peer: Peer, request: Request) -> None:
         """Tell of one request (a `Lane.on_answer`)."""
         if len(self._lines) >= _MAX_LINES:
             self.dropped += 1
@@ -87,7 +90,7 @@ class AccessLog:
         if request.identity is None:
             identify(request)
         identity: Identity = request.identity
-        live, peer = request.live, connection.peer
+        live, address = request.live, peer.peer
         line = Line(
             self._now(),
             identity.request,
@@ -99,10 +102,12 @@ class AccessLog:
             round(time.perf_counter() - request.received, 6),
             request.size,
             self._process,
-            peer[0] if peer else "",
+            address[0] if address else "",
             identity.parent,
             live.name if live is not None else "",
             request.answered_by or (live.model if live is not None else ""),
+            request.rows,
+            request.code,
         )
         self._lines.append(_encode(line))
 

@@ -36,7 +36,7 @@ from fairlead.errors import FairleadError
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed, status_of
-from fairlead.serving.http.request import Request
+from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.live import LiveVariant
 from fairlead.serving.observing.exposition import OPENMETRICS, TEXT, Family, render
 
@@ -134,8 +134,8 @@ class Metrics:
             code = status_of(error)
             series.codes[code] = series.codes.get(code, 0) + 1
 
-    def answered(self, connection: Connection, request: Request) -> None:  # noqa: ARG002 - the lane's signature
-        """Count one answer of the port (a `Lane.on_answer`)."""
+    def answered(self, peer: Peer, request: Request) -> None:  # noqa: ARG002 - the lane's signature
+        """Count one answer of a port (a `Lane.on_answer`)."""
         self._answers[request.status] = self._answers.get(request.status, 0) + 1
 
     def snapshot(self) -> Snapshot:

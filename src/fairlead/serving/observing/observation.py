@@ -15,8 +15,8 @@ from loguru import logger
 from fairlead.eventlog.writer import EventLog
 from fairlead.logs import open_lines
 from fairlead.serving.gateway import Gateway
-from fairlead.serving.http.lane import Connection, Lane
-from fairlead.serving.http.request import Request
+from fairlead.serving.http.lane import Lane
+from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.observing.access_log import AccessLog
 from fairlead.serving.observing.identity import identify
 from fairlead.serving.observing.metrics import Metrics, MetricsDoor, keep_snapshot
@@ -24,7 +24,7 @@ from fairlead.serving.observing.tracing import open_tracing
 
 __all__ = ["OFF", "STDOUT", "Observation"]
 
-_Told = Callable[[Connection, Request], None]
+_Told = Callable[[Peer, Request], None]
 OFF = "off"
 STDOUT = "-"
 
@@ -54,9 +54,11 @@ class Observation:
         self.door = MetricsDoor(self._metrics, gateway, run)
         gateway.observe = self._metrics.observe
         told = [one.answered for one in (self._metrics, self._access_log, self._tracing) if one is not None]
-        lane.on_answer = told[0] if len(told) == 1 else _all_of(told)
-        if len(told) > 1:
-            lane.identify = identify
+        self.answered: _Told = told[0] if len(told) == 1 else _all_of(told)
+        """Is to be told of every answer, by whichever port."""
+        self.identify: Callable[[Request], bytes] | None = identify if len(told) > 1 else None
+        """Is to be asked who a request is before it is answered; `None` where nobody wants to know."""
+        lane.on_answer, lane.identify = self.answered, self.identify
 
     def work(self) -> list[Coroutine[None, None, None]]:
         """What is done beside answering, until it is cancelled."""
@@ -99,8 +101,8 @@ def _open_access_log(process: str, where: str) -> AccessLog | None:
 
 
 def _all_of(told: Sequence[_Told]) -> _Told:
-    def answered(connection: Connection, request: Request) -> None:
+    def answered(peer: Peer, request: Request) -> None:
         for one in told:
-            one(connection, request)
+            one(peer, request)
 
     return answered

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from fairlead.logs import escaped
-from fairlead.serving.http.lane import Connection
-from fairlead.serving.http.request import Request
+from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.observing.identity import Identity, identify
 
 if TYPE_CHECKING:
@@ -100,20 +99,19 @@ class Tracing:
         self._server = SpanKind.SERVER
         self._error = StatusCode.ERROR
 
-    def answered(self, connection: Connection, request: Request) -> None:  # noqa: ARG002 - the lane's signature
+    def answered(self, peer: Peer, request: Request) -> None:  # noqa: ARG002 - the lane's signature
         """Make the span of one request (a `Lane.on_answer`)."""
         if request.identity is None:
             identify(request)
         end = time.time_ns()
         began = end - int((time.perf_counter() - request.received) * 1e9)
         self._take(request.identity)
-        method, live = request.method.decode("latin-1") or "HTTP", request.live
         span = self._tracer.start_span(
-            f"{method} {live.name}" if live is not None else method,
+            _name(request),
             context=_parent(request.identity),
             kind=self._server,
             start_time=began,
-            attributes=_attributes(request, method),
+            attributes=_attributes(request),
         )
         if request.status >= 500:
             span.set_status(self._error)
@@ -124,14 +122,26 @@ class Tracing:
         self._provider.shutdown()
 
 
-def _attributes(request: Request, method: str) -> dict[str, str | int]:
-    """By OpenTelemetry's names for HTTP servers, and our own."""
-    found: dict[str, str | int] = {
-        "http.request.method": method,
-        "url.path": escaped(request.url.partition(b"?")[0].decode("latin-1")),
-        "http.response.status_code": request.status,
-        "fairlead.request_id": request.identity.request,
-    }
+def _name(request: Request) -> str:
+    """By OpenTelemetry's rules: the method of gRPC, or HTTP's with what was asked."""
+    if request.code:
+        return request.url[1:].decode()
+    method = request.method.decode("latin-1") or "HTTP"
+    return f"{method} {request.live.name}" if request.live is not None else method
+
+
+def _attributes(request: Request) -> dict[str, str | int]:
+    """By OpenTelemetry's names for servers of HTTP and of gRPC, and our own."""
+    found: dict[str, str | int] = {"fairlead.request_id": request.identity.request}
+    if request.code:
+        found |= {"rpc.system.name": "grpc", "rpc.method": request.url[1:].decode()}
+        found["rpc.response.status_code"] = request.code
+    else:
+        found["http.request.method"] = request.method.decode("latin-1") or "HTTP"
+        found["url.path"] = escaped(request.url.partition(b"?")[0].decode("latin-1"))
+        found["http.response.status_code"] = request.status
+    if request.rows:
+        found["fairlead.rows"] = request.rows
     if request.live is not None:
         found |= {"fairlead.endpoint": request.live.name, "fairlead.version": request.answered_by or request.live.model}
     return found

@@ -224,7 +224,13 @@ class _Process:
 
             wishes = Wishes(self._settings.run, lambda: self._gateway.revision)
             self._grpc = GrpcServer(
-                self._gateway, self._tensors, self._settings.limits, keyring=self._keyring, steer=wishes
+                self._gateway,
+                self._tensors,
+                self._settings.limits,
+                intake=self._lane.intake,
+                onlooker=self._observation,
+                keyring=self._keyring,
+                steer=wishes,
             )
             await self._grpc.start(self._settings.host, self._settings.grpc_port)
 
