@@ -71,8 +71,10 @@ def moved(rollout: Rollout, state: State, because: str, now: float, *, step: int
 
 def stretched(rollout: Rollout, revision: int) -> Rollout:
     """The rollout that remembers with which weight a revision of the routing table was served."""
-    weight = rollout.here.weight if rollout.state in {"progressing", "paused"} else 0.0
-    return msgspec.structs.replace(rollout, stretches=(*rollout.stretches, Stretch(revision, rollout.step, weight)))
+    here = rollout.here
+    weight, mirror = (here.weight, here.mirror) if rollout.state in {"progressing", "paused"} else (0.0, 0.0)
+    stretch = Stretch(revision, rollout.step, weight, mirror)
+    return msgspec.structs.replace(rollout, stretches=(*rollout.stretches, stretch))
 
 
 def endpoint_of(rollout: Rollout, found: Endpoint | None) -> Endpoint:

@@ -46,11 +46,13 @@ class Stretch(msgspec.Struct, frozen=True):
         revision: The routing table's, with which it began.
         step: The step of the plan.
         weight: What the candidate is given meanwhile, in percent.
+        mirror: What it is asked in the shadow meanwhile, in percent.
     """
 
     revision: int
     step: int
     weight: float
+    mirror: float = 0.0
 
 
 class Rollout(msgspec.Struct, frozen=True):
