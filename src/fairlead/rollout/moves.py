@@ -64,6 +64,7 @@ def moved(rollout: Rollout, state: State, because: str, now: float, *, step: int
         because=because,
         changed=now if state != rollout.state else rollout.changed,
         step=rollout.step if step is None else step,
+        opened=now if step is not None and not rollout.opened else rollout.opened,
         stepped=rollout.stepped if step is None else now,
         revision=rollout.revision + 1,
     )

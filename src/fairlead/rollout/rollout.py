@@ -72,10 +72,10 @@ class Rollout(msgspec.Struct, frozen=True):
         approved: The number of the last step that somebody approved; -1 where none was.
         because: Why it is in this state.
         started: When it began, in seconds since 1970 (UTC).
+        opened: When its first step began; 0 before.
         stepped: When its step began.
         changed: When its state last changed.
         stretches: The weights it has had, oldest first.
-        inconclusive: How many looks in a row could not measure something.
         retry: The reason for trying a version again that failed before; empty where it did not.
         carried: The number of the attempt whose evidence this one carries on; 0 where there is none.
         revision: Of this row, for compare-and-swap: 1, 2, 3, …
@@ -97,7 +97,7 @@ class Rollout(msgspec.Struct, frozen=True):
     approved: int = -1
     because: str = ""
     stretches: tuple[Stretch, ...] = ()
-    inconclusive: int = 0
+    opened: float = 0.0
     retry: str = ""
     carried: int = 0
     revision: int = 1

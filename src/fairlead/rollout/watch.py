@@ -1,0 +1,160 @@
+"""What is known of a rollout: its evidence, folded from the event log as it grows.
+
+Nothing here is written down. A controller that starts anew follows the log from the day the oldest rollout began, and knows the same
+again: the log is the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from fairlead.eventlog.tail import Tail
+from fairlead.events import Columns
+from fairlead.rollout.decide import Standing
+from fairlead.rollout.evidence import Evidence, Place, carried
+from fairlead.rollout.fold import Fold
+from fairlead.rollout.rollout import Rollout
+
+__all__ = ["Watch", "Watches", "last_evidence"]
+
+_GROWN: Final = 0.01
+_LOOK_SECONDS: Final = 0.5
+_IDLE_SECONDS: Final = 5.0
+
+
+class Watch:
+    """One rollout's evidence.
+
+    Args:
+        rollout: Whose.
+        earlier: What an earlier attempt of the same version found; `None` where nothing is carried on.
+    """
+
+    def __init__(self, rollout: Rollout, earlier: Evidence | None) -> None:
+        self.fold = Fold(rollout.plan, {})
+        self.looked = 0.0
+        """When it was last looked at, in seconds since 1970 (UTC)."""
+        self.errors = 0
+        """How many looks in a row could not measure something, a minute apart."""
+        self.erred = 0.0
+        """When the last of them was counted."""
+        self._earlier = earlier
+        self._entered = 0
+        self._seen = 0
+        self._counted = -1
+        self._told: tuple[float, float] = (-1.0, -1.0)
+        self.keep_up(rollout)
+
+    def keep_up(self, rollout: Rollout) -> None:
+        """Know the weights that the rollout has had meanwhile."""
+        for stretch in rollout.stretches[self._entered :]:
+            if stretch.weight or stretch.mirror:  # before its first step, the candidate only warms up
+                place = Place(stretch.step, stretch.weight / 100, mirrored=not stretch.weight)
+                self.fold.enter(stretch.revision, place)
+        self._entered = len(rollout.stretches)
+
+    def note(self) -> None:
+        """An event of its endpoint was folded."""
+        self._seen += 1
+
+    def due(self, now: float) -> bool:
+        """Whether to look: something has happened, or enough time has passed for time itself to matter."""
+        waited = now - self.looked
+        return waited >= _IDLE_SECONDS or (self._seen != self._counted and waited >= _LOOK_SECONDS) or waited < 0
+
+    def standing(self, rollout: Rollout, evidence: Evidence) -> Standing:
+        """Where the rollout stands, as a decision needs it."""
+        return Standing(
+            step=rollout.step,
+            started=rollout.opened,
+            stepped=rollout.stepped,
+            samples=evidence.samples(rollout.step),
+            paused=rollout.state == "paused",
+            approved=rollout.approved,
+            errors=self.errors,
+            erred=self.erred,
+        )
+
+    def evidence(self, now: float) -> Evidence:
+        """What is known; this is a look."""
+        self.looked, self._counted = now, self._seen
+        found = self.fold.evidence(now)
+        return found if self._earlier is None else carried(self._earlier, found)
+
+    def grown(self, evidence: Evidence) -> bool:
+        """Whether there is enough news since this was last true for the log: a failure, or one more unit in a hundred."""
+        failed = evidence.opening.failed
+        answered = evidence.opening.answered
+        units = answered.stable + answered.candidate
+        bad = failed.stable + failed.candidate
+        if bad == self._told[0] and units <= self._told[1] * (1 + _GROWN):
+            return False
+        self._told = (bad, units)
+        return True
+
+
+class Watches:
+    """Follows the event log for all rollouts that are under way.
+
+    Args:
+        events: The event log's folder; `None` where nothing is recorded.
+    """
+
+    def __init__(self, events: Path | None) -> None:
+        self._events = events
+        self._tail: Tail | None = None
+        self._watches: dict[int, Watch] = {}
+        self._columns: dict[str, Columns] = {}  # they stand once in a segment, perhaps before a rollout began
+
+    def keep_up(self, rollouts: Mapping[int, Rollout], earlier: Mapping[int, Evidence]) -> None:
+        """Watch these rollouts and no others, and read what has happened.
+
+        A rollout that is new here, though it began long ago, needs the log from its beginning: then all is read again.
+
+        Args:
+            rollouts: By number.
+            earlier: What earlier attempts found, by the number of the attempt that carries it on.
+
+        Raises:
+            OSError: The event log cannot be read.
+        """
+        if self._events is None:
+            return
+        unknown = [one for number, one in rollouts.items() if number not in self._watches]
+        if self._tail is None or any(one.stretches for one in unknown):
+            self._watches.clear()
+            since = min((one.started for one in rollouts.values()), default=0.0)
+            self._tail = Tail(self._events, since) if rollouts else None
+        for number in self._watches.keys() - rollouts.keys():
+            del self._watches[number]
+        for number, rollout in rollouts.items():
+            if number not in self._watches:
+                self._watches[number] = watch = Watch(rollout, earlier.get(rollout.carried))
+                watch.fold.extend(self._columns.values())
+            self._watches[number].keep_up(rollout)
+        self._read({one.endpoint: self._watches[number] for number, one in rollouts.items()})
+
+    def of(self, rollout: Rollout) -> Watch | None:
+        """The watch of a rollout, `None` where nothing is recorded."""
+        return self._watches.get(rollout.number)
+
+    def _read(self, by_endpoint: Mapping[str, Watch]) -> None:
+        if self._tail is None:
+            return
+        for event in self._tail.read():
+            if isinstance(event, Columns):
+                self._columns[event.model] = event
+                for watch in by_endpoint.values():
+                    watch.fold.add(event)
+            elif (found := by_endpoint.get(event.endpoint)) is not None:
+                found.fold.add(event)
+                found.note()
+
+
+def last_evidence(content: Mapping[str, Any]) -> Evidence:
+    """The evidence that a look has written down."""
+    return msgspec.convert(content["evidence"], Evidence)
