@@ -6,6 +6,8 @@ answer a second after it was started.
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
 import socket
 import sys
@@ -83,6 +85,7 @@ def serve(
         table=paths.table,
         bundles=paths.bundles,
         worker_command=lambda digest: worker_command(config, digest),
+        shadow_command=lambda digest: worker_command(config, digest, shadow=True),
         drain=config.drain,
     )
     with ExitStack() as held:
@@ -114,6 +117,7 @@ def control(config: Config) -> None:
     """Run the control process until SIGTERM or SIGINT: bring tables and bundles to this machine, carry reports back."""
     from fairlead.app import open_stores
     from fairlead.console.wishes import fulfil
+    from fairlead.rollout.controller import Controller
     from fairlead.serving.processes.delivery import Delivery
 
     set_up_logs(config.log_format, "control")
@@ -130,10 +134,16 @@ def control(config: Config) -> None:
         tokens=paths.tokens,
         token_source=_token_source(),
     )
-    with closing(_console(config, stores)) as console:
+    controller = Controller(
+        stores.database,
+        paths.events if config.event_log else None,
+        f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
+    )
+    with closing(_console(config, stores)) as console, closing(controller):
         while not stop.wait(delivery.step()):
             console.look()
             fulfil(paths.run, stores.database, stores.blobs)
+            controller.step()
 
 
 def _console(config: Config, stores: Stores) -> ConsoleServer:
@@ -332,15 +342,20 @@ def _limits(config: Config) -> Limits:
     )
 
 
-def worker_command(config: Config, digest: str) -> list[str]:
-    """How the worker of a bundle is started."""
+def worker_command(config: Config, digest: str, *, shadow: bool = False) -> list[str]:
+    """How the worker of a bundle is started, or the process in which it is asked as a shadow."""
     from fairlead.predictor import launch
-    from fairlead.predictor.worker import socket_path
+    from fairlead.predictor.worker import shadow_path, socket_path
 
     paths = config.paths
-    path = socket_path(paths.run, digest)
+    path = shadow_path(paths.run, digest) if shadow else socket_path(paths.run, digest)
     return launch.worker_command(
-        paths.bundles / digest, digest, path, memory=config.worker_memory, seconds=config.worker_timeout
+        paths.bundles / digest,
+        digest,
+        path,
+        memory=config.worker_memory,
+        seconds=config.worker_timeout,
+        shadow=shadow,
     )
 
 

@@ -12,7 +12,9 @@ __all__ = ["bare_environment", "worker_command"]
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TZ")
 
 
-def worker_command(folder: Path, digest: str, path: Path, *, memory: int, seconds: float) -> list[str]:
+def worker_command(  # noqa: PLR0913 - what a process is told
+    folder: Path, digest: str, path: Path, *, memory: int, seconds: float, shadow: bool = False
+) -> list[str]:
     """The command of a bundle's worker.
 
     Args:
@@ -21,10 +23,12 @@ def worker_command(folder: Path, digest: str, path: Path, *, memory: int, second
         path: The socket on which the worker listens.
         memory: The most address space it may have, in bytes.
         seconds: How long it may take for one answer.
+        shadow: Whether it stands in the shadow of others, and lets them go first.
     """
+    module = "fairlead.predictor.shadow_process" if shadow else "fairlead.predictor.worker_process"
     arguments = [str(folder), digest, str(path), str(memory), str(seconds)]
     # -P: a file called numpy.py in the folder where somebody happens to stand is not ours to import.
-    return [_interpreter(), "-P", "-m", "fairlead.predictor.worker_process", *arguments]
+    return [_interpreter(), "-P", "-m", module, *arguments]
 
 
 def bare_environment() -> dict[str, str]:

@@ -12,12 +12,13 @@ import msgspec
 from fairlead.predictor.outcome import Outcome
 from fairlead.schema import Row
 
-__all__ = ["HEAD", "Ask", "Hello", "Told", "read_frame", "short_path", "write_frame"]
+__all__ = ["HEAD", "MAX_FRAME", "Ask", "Hello", "Told", "read_frame", "short_path", "write_frame"]
 
 HEAD = struct.Struct("<I")
 """The length of the payload that follows."""
 
-_MAX_FRAME = 256 * 2**20
+MAX_FRAME = 256 * 2**20
+"""The longest frame that is read, in bytes."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
@@ -36,21 +37,26 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
-    """The outcomes of all rows, or why there are none (for the operator)."""
+    """The outcomes of all rows, or why there are none (for the operator), and how long the model took, in seconds."""
 
     outcomes: tuple[Outcome, ...] | None
     error: str = ""
+    seconds: float = 0.0
 
 
-async def read_frame(reader: asyncio.StreamReader) -> bytes:
+async def read_frame(reader: asyncio.StreamReader, longest: int = MAX_FRAME) -> bytes:
     """One frame.
+
+    Args:
+        reader: Of the connection.
+        longest: The most bytes that it may have.
 
     Raises:
         asyncio.IncompleteReadError: The other side has gone.
-        ConnectionError: The frame is larger than anything we send.
+        ConnectionError: The frame is larger than what is expected.
     """
     (length,) = HEAD.unpack(await reader.readexactly(HEAD.size))
-    if length > _MAX_FRAME:
+    if length > longest:
         raise ConnectionError(f"A frame of {length} bytes is none of ours.")
     return await reader.readexactly(length)
 

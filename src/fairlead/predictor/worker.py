@@ -18,17 +18,16 @@ from pathlib import Path
 import msgspec
 from loguru import logger
 
-from fairlead.errors import DeadlineExceeded, Overloaded, PredictionFailed
+from fairlead.errors import Overloaded, PredictionFailed
+from fairlead.predictor.channel import Channel, Ended
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.queue import BatchQueue
-from fairlead.predictor.wire import Ask, Hello, Told, read_frame, short_path, write_frame
+from fairlead.predictor.wire import Ask, Told
 from fairlead.schema import Row
 
-__all__ = ["Worker", "socket_path"]
+__all__ = ["Worker", "shadow_path", "socket_path"]
 
-_RETRY_SECONDS = 0.05
 _START_SECONDS = 60.0
-_HELLO_SECONDS = 5.0
 _WATCH_SECONDS = 0.25
 _BREAKER_CRASHES = 5
 _BREAKER_WINDOW = 60.0
@@ -36,7 +35,6 @@ _BREAKER_SECONDS = 10.0
 _POISON = 2
 _MAX_BLAMED = 10_000
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Told).decode
 
 
 def socket_path(run: Path, digest: str) -> Path:
@@ -44,8 +42,9 @@ def socket_path(run: Path, digest: str) -> Path:
     return run / f"worker-{digest[:16]}.sock"
 
 
-class _Ended(Exception):
-    """The process ended while it was asked."""
+def shadow_path(run: Path, digest: str) -> Path:
+    """Where a bundle's process listens that is asked as a shadow."""
+    return run / f"shadow-{digest[:16]}.sock"
 
 
 class Worker:
@@ -61,11 +60,9 @@ class Worker:
         self.healthy = False
         """Whether the process can be reached and is not left alone; at most a second old."""
         self.queue = BatchQueue(self._ask, max_queued=max_queued)
-        self._path = path
         self._timeout = timeout
-        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._channel = Channel(path)
         self._ended_by: dict[bytes, int] = {}  # how often a lone caller's rows ended the process
-        self._pid = 0
         self._crashed_pid = 0
         self._crashes: deque[float] = deque(maxlen=_BREAKER_CRASHES)
         self._open_until = 0.0
@@ -117,7 +114,7 @@ class Worker:
                 async with self._busy:
                     told = await self._exchange(question)
                 break
-            except _Ended as err:
+            except Ended as err:
                 self._note_crash()
                 if not alone:
                     raise PredictionFailed("The model's process ended.") from err
@@ -130,44 +127,21 @@ class Worker:
 
     async def _exchange(self, question: bytes) -> Told:
         await self._connect(self._timeout)
-        assert self._connection is not None
-        reader, writer = self._connection
         try:
-            async with asyncio.timeout(self._timeout):
-                await write_frame(writer, question)
-                return _decode(await read_frame(reader))
-        except TimeoutError as err:
-            self._disconnect()
-            raise DeadlineExceeded(f"The model did not answer within {self._timeout:g} s.", retry_after=1) from err
-        except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError) as err:
-            self._disconnect()
-            raise _Ended from err
-        except asyncio.CancelledError:
-            self._disconnect()  # an answer that nobody reads must not be taken for the next one
-            raise
+            return await self._channel.ask(question, self._timeout)
+        finally:
+            if not self._channel.open:
+                self.healthy = False
 
     async def _connect(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        if self._connection is not None and self._connection[0].at_eof():
-            self._disconnect()
-        while self._connection is None:
-            try:
-                with short_path(self._path) as name:
-                    reader, writer = await asyncio.open_unix_connection(name)
-                async with asyncio.timeout(_HELLO_SECONDS):
-                    self._pid = msgspec.msgpack.decode(await read_frame(reader), type=Hello).pid
-                self._connection = reader, writer
-            except (OSError, asyncio.IncompleteReadError, TimeoutError) as err:
-                if time.monotonic() > end:
-                    raise Overloaded("The model's process is not ready.", retry_after=1) from err
-                await asyncio.sleep(_RETRY_SECONDS)
+        if not self._channel.open or self._channel.lost:
+            self.healthy = False
+        await self._channel.connect(seconds)
         self.healthy = time.monotonic() >= self._open_until
 
     def _disconnect(self) -> None:
         self.healthy = False
-        if self._connection is not None:
-            self._connection[1].close()
-            self._connection = None
+        self._channel.close()
 
     async def _watch(self) -> None:
         """Notice between requests that the process has gone, and that it is back."""
@@ -176,16 +150,16 @@ class Worker:
             if self._busy.locked():
                 continue
             async with self._busy:
-                if self._connection is not None and self._connection[0].at_eof():
+                if self._channel.lost:
                     self._note_crash()
                     self._disconnect()
                 with contextlib.suppress(Overloaded):
                     await self._connect(0.0)
 
     def _note_crash(self) -> None:
-        if self._pid == self._crashed_pid:
+        if self._channel.pid == self._crashed_pid:
             return  # noticed already, by who asked or by the watcher
-        self._crashed_pid = self._pid
+        self._crashed_pid = self._channel.pid
         now = time.monotonic()
         self._crashes.append(now)
         if len(self._crashes) == _BREAKER_CRASHES and now - self._crashes[0] < _BREAKER_WINDOW:

@@ -1,10 +1,11 @@
-"""The worker: the process that holds one code format's original, and nothing else.
+"""The worker: the process that holds one version, and nothing else.
 
 `python -m fairlead.predictor.worker_process BUNDLE DIGEST SOCKET MEMORY SECONDS`
 
 A model in a code format may crash, hang, leak or be hostile. Here it costs its own requests: the process has limits of its
 own, no standard input and no secrets in its environment, and the kernel ends it when one answer takes too long, even
-inside C code that never returns to Python.
+inside C code that never returns to Python. A version that is compiled answers here by its graph, as it does in a gateway: that is
+for shadows, which are asked in a process of their own whatever they are (`shadow_process`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,12 @@ from fairlead.predictor.unseen import known_categories, unseen
 from fairlead.predictor.wire import Ask, Hello, Told, read_frame, short_path, write_frame
 from fairlead.schema import Row, Value
 
-__all__ = ["Original", "main", "restrict"]
+__all__ = ["Original", "answering", "main", "restrict"]
 
 _FULL = 0.9
 """The share of its memory at which a process is replaced."""
+
+_Answer = Callable[[Sequence[Row]], list[Outcome]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Ask).decode
@@ -72,6 +76,20 @@ class Original:
         return [Outcome(*parts) for parts in zip(predictions, shares, flags, strict=True)]
 
 
+def answering(bundle: Bundle) -> _Answer:
+    """How a bundle answers: by its graph where it has one, else by its original.
+
+    Raises:
+        BundleError: It cannot be opened.
+        PluginError: No format of its kind is installed.
+    """
+    if bundle.graph is None or bundle.layout is None:
+        return Original(bundle).answer
+    from fairlead.predictor.compiled import open_compiled  # an original is served without ONNX Runtime
+
+    return open_compiled(bundle.graph, bundle.layout, bundle.schema).answer
+
+
 def restrict(memory: int) -> None:
     """Give this process limits that it cannot take back.
 
@@ -88,15 +106,15 @@ def main() -> None:
     restrict(int(memory))
     # Opening has a limit as well: a pickle that never ends must not look like one that is slow.
     _limit_time(60.0)
-    original = Original(open_bundle(Path(folder), digest))
+    answer = answering(open_bundle(Path(folder), digest))
     _limit_time(0)
     path = Path(socket)
     path.unlink(missing_ok=True)
     os.umask(0o177)  # the socket is for this user only
-    asyncio.run(_serve(original, path, float(seconds), int(memory)))
+    asyncio.run(_serve(answer, path, float(seconds), int(memory)))
 
 
-async def _serve(original: Original, path: Path, seconds: float, memory: int) -> None:
+async def _serve(answer: _Answer, path: Path, seconds: float, memory: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,7 +127,7 @@ async def _serve(original: Original, path: Path, seconds: float, memory: int) ->
             await write_frame(writer, _encode(Hello(os.getpid())))
             while True:
                 question = _decode(await read_frame(reader))
-                await write_frame(writer, _encode(_answer(original, question, seconds)))
+                await write_frame(writer, _encode(_told(answer, question, seconds)))
                 if _address_space() > _FULL * memory:
                     # A model that leaks is replaced between two answers, before the limit makes it fail within one.
                     stop.set()
@@ -124,11 +142,13 @@ async def _serve(original: Original, path: Path, seconds: float, memory: int) ->
         writer.close()
 
 
-def _answer(original: Original, question: Ask, seconds: float) -> Told:
-    """Ask the original within its time; what it raises becomes text for the operator."""
+def _told(answer: _Answer, question: Ask, seconds: float) -> Told:
+    """Ask the model within its time; what it raises becomes text for the operator."""
     _limit_time(seconds)
+    start = time.perf_counter()
     try:
-        return Told(tuple(original.answer(question.rows)))
+        outcomes = tuple(answer(question.rows))
+        return Told(outcomes, seconds=time.perf_counter() - start)
     except MemoryError:
         # What is left of this process cannot be trusted; the supervisor starts another.
         os._exit(os.EX_OSERR)

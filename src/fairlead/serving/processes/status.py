@@ -11,10 +11,39 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["GatewayStatus", "State", "read_statuses", "remove_status", "write_status"]
+__all__ = ["GatewayStatus", "ShadowState", "ShadowStatus", "State", "read_statuses", "remove_status", "write_status"]
 
 State = Literal["loading", "ready", "failed"]
+ShadowState = Literal["starting", "ready", "resting", "failed"]
+"""Its process is not there yet; it is asked; it failed too often and is asked again soon; it cannot be loaded."""
+
 _FOLDER = "gateways"
+
+
+class ShadowStatus(msgspec.Struct, frozen=True):
+    """How one shadow is doing in a gateway process. Rows are counted since the gateway's start.
+
+    Attributes:
+        endpoint: In whose shadow it stands.
+        name: Of the variant.
+        model: The version, "flights:4".
+        state: What it does.
+        detail: What is wrong.
+        waiting: Rows that wait for it.
+        ok: Rows it has answered.
+        failed: Rows it was asked and did not answer rightly.
+        dropped: Rows it was never asked.
+    """
+
+    endpoint: str
+    name: str
+    model: str
+    state: ShadowState
+    detail: str
+    waiting: int
+    ok: int
+    failed: int
+    dropped: int
 
 
 class GatewayStatus(msgspec.Struct, frozen=True):
@@ -31,6 +60,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
         answered: Rows answered since its start.
         failed: Requests refused or failed since its start.
         dropped: Events that could not be recorded.
+        shadows: How those are doing that stand in the shadow of others.
     """
 
     name: str
@@ -43,6 +73,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     answered: int = 0
     failed: int = 0
     dropped: int = 0
+    shadows: tuple[ShadowStatus, ...] = ()
 
 
 def write_status(run: Path, status: GatewayStatus) -> None:

@@ -6,6 +6,7 @@ it was killed goes on serving until the new processes are ready, and is then ask
 ```
 supervisor ─┬─ gateway-0 … gateway-N    answer on one port (SO_REUSEPORT)
             ├─ worker-<digest> …        one for each code-format version in the routing table
+            ├─ shadow-<digest> …        one for each version that stands in the shadow of others, whatever its format
             └─ control                  delivery; later monitors and the controller
 ```
 """
@@ -29,6 +30,7 @@ from fairlead.bundle.reader import MANIFEST, read_manifest
 from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.predictor.launch import bare_environment
 from fairlead.routing.cache import read_cached
+from fairlead.routing.table import RoutingTable
 from fairlead.serving.processes.status import read_statuses
 from fairlead.storage.replaced import fingerprint
 
@@ -38,6 +40,10 @@ _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _HEALTHY_SECONDS = 30.0
 _ADOPT_SECONDS = 60.0
+_SHADOW = "shadow-"
+_WORKERS = ("worker-", _SHADOW)
+_LET_GO_SECONDS = 10.0
+"""How long a worker may take to end when it is asked to; one that was stopped, or hangs in its model, is killed then."""
 
 
 class Child(msgspec.Struct):
@@ -51,6 +57,8 @@ class Child(msgspec.Struct):
         started: When it was started, by the monotonic clock.
         failures: How often it ended in a row without having been healthy.
         start_at: When it may be started again.
+        unneeded_from: The revision of the routing table from which on nobody asks it any more; `None` while it is needed.
+        stop_at: When it is asked to stop then, by the monotonic clock; 0 while a gateway may still ask it.
     """
 
     role: str
@@ -60,6 +68,8 @@ class Child(msgspec.Struct):
     started: float = 0.0
     failures: int = 0
     start_at: float = 0.0
+    unneeded_from: int | None = None
+    stop_at: float = 0.0
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -70,6 +80,20 @@ class Left(msgspec.Struct, frozen=True):
     start_time: int
 
 
+class _Ending(msgspec.Struct):
+    """A process that was asked to stop.
+
+    Attributes:
+        left: Which.
+        kill_at: When it is killed if it still runs, by the monotonic clock.
+        process: Where it is our own child: the kernel keeps its place until it is looked after.
+    """
+
+    left: Left
+    kill_at: float
+    process: subprocess.Popen[bytes] | None = None
+
+
 class Supervisor:
     """Keeps processes alive.
 
@@ -78,6 +102,7 @@ class Supervisor:
         table: The routing table's file, which says what workers are needed.
         bundles: The folder of unpacked bundles.
         worker_command: Makes the command of a bundle's worker.
+        shadow_command: Makes the command of the process in which a bundle is asked as a shadow.
         drain: How long a gateway may take to stop, in seconds.
 
     Raises:
@@ -85,13 +110,21 @@ class Supervisor:
         StorageError: The folder cannot be used.
     """
 
-    def __init__(
-        self, *, run: Path, table: Path, bundles: Path, worker_command: Callable[[str], Sequence[str]], drain: float
+    def __init__(  # noqa: PLR0913 - where things lie, and how processes are started
+        self,
+        *,
+        run: Path,
+        table: Path,
+        bundles: Path,
+        worker_command: Callable[[str], Sequence[str]],
+        shadow_command: Callable[[str], Sequence[str]],
+        drain: float,
     ) -> None:
         self._run = run
         self._table = table
         self._bundles = bundles
         self._worker_command = worker_command
+        self._shadow_command = shadow_command
         self._drain = drain
         self._children: dict[str, Child] = {}
         self.stopping = False
@@ -99,6 +132,7 @@ class Supervisor:
         self._fingerprint: tuple[int, int, int] | None = None
         self._lock = _take_lock(run)
         self._left = left_processes(run)
+        self._ending: list[_Ending] = []
         self.took_over = any(left.role.startswith("gateway") for left in self._left)
         """Whether gateways of a former supervisor are still serving."""
         self._left_until = time.monotonic() + _ADOPT_SECONDS
@@ -126,14 +160,16 @@ class Supervisor:
         _stop_all(others, 5.0)
         for left in self._left:
             _signal_left(left, signal.SIGTERM)
+        for one in self._ending:
+            _signal_left(one.left, signal.SIGKILL)
         self._children.clear()
         self._remember()
         self._lock.close()
 
-    def ready(self, count: int) -> bool:
-        """Whether `count` of our gateways serve the table."""
+    def ready(self, count: int, revision: int = 0) -> bool:
+        """Whether `count` of our gateways serve the table of this revision, or a later one."""
         ours = {child.process.pid for child in self._children.values() if child.process is not None}
-        return sum(one.pid in ours and one.revision >= 0 for one in read_statuses(self._run)) >= count
+        return sum(one.pid in ours and one.revision >= revision for one in read_statuses(self._run)) >= count
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -144,8 +180,11 @@ class Supervisor:
                     self._start(child)
             elif (code := child.process.poll()) is not None:
                 self._ended(child, code, now)
+        self._retire(now)
         if self._left:
             self._let_go(now)
+        if self._ending:
+            self._end(now)
 
     def _start(self, child: Child) -> None:
         try:
@@ -177,59 +216,91 @@ class Supervisor:
             return
         self._fingerprint = found
         try:
-            wanted = wanted_workers(self._table, self._bundles)
+            revision, wanted = self._wanted()
         except FairleadError as err:
             logger.error("The routing table cannot be followed: {error}", error=str(err))
             return
-        roles = {f"worker-{digest[:16]}": digest for digest in wanted}
-        for role, digest in roles.items():
+        for role, command in wanted.items():
             if role not in self._children:
-                child = Child(role, self._worker_command(digest), bare_environment())
-                self._children[role] = child
-                self._start(child)
-        # A worker that is not needed any more still answers what was begun: it is asked to stop when the gateways have
-        # swapped, which the next change of the table or a minute's patience proves well enough.
-        unneeded = [role for role in self._children if role.startswith("worker-") and role not in roles]
-        for role in unneeded:
-            child = self._children.pop(role)
-            if child.process is not None:
-                self._left.append(Left(role, child.process.pid, _start_time(child.process.pid)))
-                self._left_until = time.monotonic() + _ADOPT_SECONDS
+                self._children[role] = Child(role, command, bare_environment())
+                self._start(self._children[role])
+        for role, child in self._children.items():
+            if role in wanted or not role.startswith(_WORKERS):
+                child.unneeded_from = None
+            elif child.unneeded_from is None:
+                child.unneeded_from, child.stop_at = revision, 0.0
+
+    def _retire(self, now: float) -> None:
+        """Ask the workers to stop that no gateway asks any more.
+
+        A gateway goes on with the table before until it has loaded the new one, so until then they are needed. What was begun
+        is answered, too; nobody waits for a shadow.
+        """
+        for child in [one for one in self._children.values() if one.unneeded_from is not None]:
+            if not child.stop_at and self.ready(self._gateways(), child.unneeded_from or 0):
+                child.stop_at = now + (0.0 if child.role.startswith(_SHADOW) else self._drain)
+            if child.stop_at and now >= child.stop_at:
+                del self._children[child.role]
+                if child.process is not None:
+                    self._ask_to_stop(_left_of(child.role, child.process), now, child.process)
+
+    def _gateways(self) -> int:
+        return sum(role.startswith("gateway") for role in self._children)
+
+    def _ask_to_stop(self, left: Left, now: float, process: subprocess.Popen[bytes] | None = None) -> None:
+        if _signal_left(left, signal.SIGTERM):
+            logger.info("{role} (process {pid}) is needed no more and is asked to stop.", role=left.role, pid=left.pid)
+        patience = self._drain if left.role.startswith("gateway") else 0.0
+        self._ending.append(_Ending(left, now + _LET_GO_SECONDS + patience, process))
         self._remember()
 
+    def _wanted(self) -> tuple[int, dict[str, Sequence[str]]]:
+        """The table's revision, and the command of each worker that it needs, by its role."""
+        table = read_cached(self._table) or RoutingTable()
+        workers = {f"worker-{one[:16]}": self._worker_command(one) for one in wanted_workers(table, self._bundles)}
+        shadows = {f"{_SHADOW}{one.digest[:16]}": self._shadow_command(one.digest) for one in table.mirrors()}
+        return table.revision, {**workers, **shadows}
+
     def _let_go(self, now: float) -> None:
-        """Stop what a former supervisor, or a former table, left, as soon as ours serve in its place."""
-        gateways = sum(role.startswith("gateway") for role in self._children)
-        if not self.ready(gateways) and now < self._left_until:
+        """Stop what a former supervisor left, as soon as ours serve in its place."""
+        if not self.ready(self._gateways()) and now < self._left_until:
             return
-        for left in self._left:
-            if _signal_left(left, signal.SIGTERM):
-                logger.info("{role} of a former start (process {pid}) is asked to stop.", role=left.role, pid=left.pid)
-        self._left = []
-        self._remember()
+        left, self._left = self._left, []
+        for one in left:
+            self._ask_to_stop(one, now)
+
+    def _end(self, now: float) -> None:
+        """Look after those who were asked to stop, and kill who does not."""
+        for one in tuple(self._ending):
+            gone = one.process.poll() is not None if one.process is not None else not _runs(one.left)
+            if gone:
+                self._ending.remove(one)
+                self._remember()
+            elif now > one.kill_at and _signal_left(one.left, signal.SIGKILL):
+                logger.warning(
+                    "{role} (process {pid}) did not stop and is killed.", role=one.left.role, pid=one.left.pid
+                )
+                one.kill_at = now + _LET_GO_SECONDS
 
     def _remember(self) -> None:
         """Write down what runs, so that the next supervisor knows it after a `kill -9` of this one."""
         running = [
-            Left(child.role, child.process.pid, _start_time(child.process.pid))
-            for child in self._children.values()
-            if child.process is not None
+            _left_of(child.role, child.process) for child in self._children.values() if child.process is not None
         ]
         path = self._run / "processes.json"
         fresh = path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
-            fresh.write_bytes(msgspec.json.encode([*running, *self._left]))
+            fresh.write_bytes(msgspec.json.encode([*running, *self._left, *(one.left for one in self._ending)]))
             fresh.replace(path)
 
 
-def wanted_workers(table: Path, bundles: Path) -> set[str]:
+def wanted_workers(table: RoutingTable, bundles: Path) -> set[str]:
     """The digests of the bundles in a routing table whose original answers in a worker.
 
     Raises:
-        FairleadError: The table or a manifest cannot be read.
+        FairleadError: A manifest cannot be read.
     """
-    found = read_cached(table)
-    digests = {variant.digest for variant in found.variants()} if found is not None else set()
+    digests = {variant.digest for variant in table.variants()}
     return {digest for digest in digests if road_of(bundles / digest) == "worker"}
 
 
@@ -279,8 +350,16 @@ def _start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
+def _left_of(role: str, process: subprocess.Popen[bytes]) -> Left:
+    return Left(role, process.pid, _start_time(process.pid))
+
+
+def _runs(left: Left) -> bool:
+    return _start_time(left.pid) == left.start_time
+
+
 def _signal_left(left: Left, number: signal.Signals) -> bool:
-    if _start_time(left.pid) != left.start_time:
+    if not _runs(left):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(left.pid, number)
