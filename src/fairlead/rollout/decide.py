@@ -9,7 +9,7 @@ In this order, and the first that applies is the answer:
 | a guardrail or the division of traffic could not be measured, after the bake | hold; abort after `error_limit` such looks, a minute apart |
 | the step asks for approval that nobody gave | hold |
 | the bake has not passed, in time and in samples | hold |
-| a guardrail is inconclusive | hold; `on_inconclusive` after `max_duration` |
+| a guardrail is inconclusive, in a mirror step, the last step, or each with `advance_on: pass` | hold; `on_inconclusive` after `max_duration` |
 | an A/B lasts less than its whole days, or its goal is open | the same |
 | the last step is over | promote, or pause for somebody to promote it |
 | otherwise | advance |
@@ -146,7 +146,7 @@ def _baked(here: PlannedStep, standing: Standing, waited: float) -> Decision | N
 def _judged(plan: Plan, standing: Standing, report: Report, now: float) -> Decision:
     """Samples and verdicts are there, or they are waited for as long as the plan says."""
     last = standing.step == len(plan.steps) - 1
-    open_questions = [*_lacking(plan, standing), *_open(plan, report, last=last)]
+    open_questions = [*_lacking(plan, standing), *_open(plan, standing, report, last=last)]
     winner, accepted = _winners(plan, report)
     if plan.strategy == "ab" and last and not open_questions:
         return _ab_ended(plan, standing, winner, accepted, now)
@@ -175,11 +175,12 @@ def _lacking(plan: Plan, standing: Standing) -> list[str]:
     return [f"Step {standing.step + 1} has {standing.samples:,.0f} of {wanted:,} samples."]
 
 
-def _open(plan: Plan, report: Report, *, last: bool) -> list[str]:
+def _open(plan: Plan, standing: Standing, report: Report, *, last: bool) -> list[str]:
     """The verdicts that are waited for."""
     guardrails = [one for one in report.of("guardrail") if one.verdict == "inconclusive"]
     if not last:
-        if plan.analysis.advance_on == "no_fail":
+        mirrored = steps_of(plan)[standing.step].mirror
+        if plan.analysis.advance_on == "no_fail" and not mirrored:
             return []
         guardrails = [one for one in guardrails if not one.pending]
     goals = (

@@ -171,8 +171,8 @@ class Analysis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         on_inconclusive: What happens when a step's time is over and its guardrails have neither passed nor failed.
         max_duration: How long a step may wait for its verdicts.
         error_limit: After so many looks without a measurement, a minute apart, the rollout is aborted.
-        advance_on: What a step before the last asks of its guardrails: that they passed, or only that none failed. Promotion
-            always asks that they passed.
+        advance_on: What a step with weight asks of the guardrails before the next one: that none failed, or that they passed. A
+            mirror step, which harms nobody, and the promotion always ask that they passed.
         warm_up: So many first answers of the candidate are not measured, nor stable's meanwhile.
         min_duration: How long an A/B lasts at least: whole days, because weekdays differ.
     """
@@ -181,7 +181,7 @@ class Analysis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_inconclusive: Literal["pause", "abort", "proceed"] = "pause"
     max_duration: Seconds | None = None
     error_limit: Annotated[int, Meta(ge=1, le=1000)] = 4
-    advance_on: Literal["pass", "no_fail"] = "pass"
+    advance_on: Literal["no_fail", "pass"] = "no_fail"
     warm_up: Annotated[int, Meta(ge=0, le=10_000)] = 10
     min_duration: Seconds | None = None
 
