@@ -81,9 +81,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "`models.example.org,models.example.org:8443`.",
         ),
     ] = ""
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="The proxies whose `X-Forwarded-For` is believed, addresses or networks separated by commas: "
+            "`127.0.0.1,10.0.0.0/24`.",
+            extra={"default": "none: nobody's is"},
+        ),
+    ] = ""
+    invocations: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")] | None,
+        Meta(
+            description="The endpoint that `/invocations` asks where a request names none.",
+            extra={"default": "the only endpoint"},
+        ),
+    ] = None
+    console_host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="The address on which the operator's API listens; one that others reach needs a token before the start.",
+        ),
+    ] = "127.0.0.1"
     console_port: Annotated[
         int,
-        Meta(ge=0, le=65535, description="The port of the operator's API, on 127.0.0.1; 0 opens none."),
+        Meta(ge=0, le=65535, description="The port of the operator's API, on `console_host`; 0 opens none."),
     ] = 8081
     workers: Annotated[
         int,
@@ -194,7 +217,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hosts(self) -> tuple[str, ...]:
         """`allowed_hosts`, one by one."""
-        return tuple(host for one in self.allowed_hosts.split(",") if (host := one.strip()))
+        return _listed(self.allowed_hosts)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """`trusted_proxies`, one by one."""
+        return _listed(self.trusted_proxies)
 
     @property
     def database_url(self) -> str:
@@ -205,6 +233,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def blobs_url(self) -> str:
         """The folder or URL where blobs rest."""
         return self.blobs or str(self.paths.blobs)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(found for one in text.split(",") if (found := one.strip()))
 
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Config)}

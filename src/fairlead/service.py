@@ -26,6 +26,7 @@ from fairlead.logs import set_up_logs
 from fairlead.routing.table import SLOTS
 from fairlead.serving.http.request import Limits
 from fairlead.serving.keys.gate import is_loopback
+from fairlead.serving.keys.proxies import networks_of
 from fairlead.serving.keys.tokens_file import read_tokens
 from fairlead.serving.observing.observation import OFF, STDOUT
 from fairlead.serving.processes.process import Settings, encode_settings
@@ -52,7 +53,6 @@ __all__ = [
     "wait_for_gateways",
 ]
 
-_CONSOLE_HOST = "127.0.0.1"
 _READY_SECONDS = 60.0
 _ALIVE_SECONDS = 3.0
 """A gateway reports once a second; one that did not for this long is not waited for."""
@@ -72,11 +72,14 @@ def serve(
         until: Asked some twenty times a second.
 
     Raises:
-        Forbidden: The address can be reached by others, and there is no token.
+        Forbidden: An address can be reached by others, and there is no token for it.
+        InvalidInput: A setting contradicts another, or names what cannot be.
         Conflict: Another service holds the port or the home.
         Overloaded: The gateways did not become ready within a minute.
     """
+    networks_of(config.proxies)
     _check_tokens(config)
+    _check_console(config)
     _check_grpc(config)
     set_up_logs(config.log_format, "supervisor")
     paths = config.paths
@@ -109,7 +112,8 @@ def serve(
 
 
 def _control_command(config: Config) -> list[str]:
-    told = ["--home", str(config.paths.home), "control", "--console-port", str(config.console_port)]
+    where = ["--console-host", config.console_host, "--console-port", str(config.console_port)]
+    told = ["--home", str(config.paths.home), "control", *where]
     return [sys.executable, "-m", "fairlead.cli.main", *told]
 
 
@@ -155,7 +159,7 @@ def _console(config: Config, stores: Stores) -> ConsoleServer:
         return build_app(Operator(stores.database, stores.blobs, lambda: service_status(config, stores), keyring))
 
     settings = ConsoleSettings(
-        host=_CONSOLE_HOST,
+        host=config.console_host,
         port=config.console_port,
         allowed_hosts=config.hosts,
         tokens=config.paths.tokens,
@@ -198,7 +202,7 @@ def operator_url(config: Config) -> str | None:
 
     told = read_tokens(config.paths.tokens)
     usable = config.console_port and told is not None and is_usable(told)
-    return f"{url(_CONSOLE_HOST, config.console_port)}/api" if usable else None
+    return f"{url(config.console_host, config.console_port)}/api" if usable else None
 
 
 def _token_source() -> TokenSource:
@@ -323,6 +327,8 @@ def gateway_settings(config: Config, name: str, port: int) -> Settings:
         tokens=paths.tokens,
         rates=paths.rates,
         allowed_hosts=config.hosts,
+        trusted_proxies=config.proxies,
+        invocations=config.invocations,
         access_log=config.access_log if config.access_log in {OFF, STDOUT} else str(paths.home / config.access_log),
         log_format=config.log_format,
         max_in_flight=config.max_in_flight,
@@ -379,17 +385,41 @@ def _check_tokens(config: Config) -> None:
 
     The tokens' file says it, and a start needs no database; where there is no file yet, the database is asked once.
     """
-    told = read_tokens(config.paths.tokens)
     alone = is_loopback(config.host)
-    if told is None or not (alone or told.tokens):
-        from fairlead.app import open_stores
-
-        told = deliver_tokens_here(config, open_stores(config))
+    told = _tokens_here(config, enough=lambda told: alone or bool(told.tokens))
     if not alone and not told.tokens:
         raise Forbidden(
             f"On {config.host} everybody who can reach this machine could ask the models: there is no token.",
             hint="`fairlead token create NAME --scope predict` makes one; callers then show it.",
         )
+
+
+def _check_console(config: Config) -> None:
+    """The same for the operator's port.
+
+    The control process does not look again: it opens the port when a token could use it, and must bring a routing table here
+    even when the last one was revoked meanwhile.
+    """
+    from fairlead.console.server import is_usable
+
+    if not config.console_port or is_loopback(config.console_host):
+        return
+    if not is_usable(_tokens_here(config, enough=is_usable)):
+        raise Forbidden(
+            f"On {config.console_host} everybody who can reach this machine could try the operator's API: there is no token "
+            "that may use it.",
+            hint="`fairlead token create NAME --scope admin` makes one; or leave console_host at 127.0.0.1.",
+        )
+
+
+def _tokens_here(config: Config, *, enough: Callable[[TokenSet], bool]) -> TokenSet:
+    """The tokens by their file; by the database where the file is missing or does not do."""
+    told = read_tokens(config.paths.tokens)
+    if told is not None and enough(told):
+        return told
+    from fairlead.app import open_stores
+
+    return deliver_tokens_here(config, open_stores(config))
 
 
 def _check_grpc(config: Config) -> None:

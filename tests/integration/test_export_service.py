@@ -124,19 +124,25 @@ class Site:
     def __init__(self, port, certificate):
         self.port = port
         self.context = ssl.create_default_context(cafile=certificate / "cert.pem")
+        self.headers = {}
 
-    def ask(self, method, path, body=None, host=None):
+    def ask(self, method, path, body=None, host=None, **more):
         connection = http.client.HTTPSConnection(NAME, self.port, context=self.context, timeout=10)
         # Nobody resolves models.example.org: the address is given, the name is checked against the certificate.
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         connection.sock = self.context.wrap_socket(plain, server_hostname=NAME)
-        headers = {"Host": host or f"{NAME}:{self.port}", "Content-Type": "application/json"}
+        headers = {"Host": host or f"{NAME}:{self.port}", "Content-Type": "application/json", **self.headers, **more}
         try:
             connection.request(method, path, body, headers)
             reply = connection.getresponse()
             return reply.status, dict(reply.getheaders()), reply.read()
         finally:
             connection.close()
+
+
+def _line(log, number):
+    """The access log's line of one request."""
+    return next((line for line in map(json.loads, log.read_text().splitlines()) if line["id"] == number), None)
 
 
 @pytest.mark.slow
@@ -152,10 +158,20 @@ def test_a_prediction_through_tls_and_what_nginx_refuses(home, tmp_path, certifi
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD_")}
     environment |= environment_of(out / "fairlead.service")
     assert environment["FAIRLEAD_MAX_BODY"] == "4096"
+    environment["FAIRLEAD_ACCESS_LOG"] = "access.log"
     site = Site(https, certificate)
     with running_nginx(tmp_path, site_of(out)):
         wait_for(lambda: listens(https))
-        with serving(home, port=port, env=environment):
+        with serving(home, port=port, env=environment) as service:
+            assert site.ask("POST", "/predict/flights", april_bodies[0])[0] == 401, "by nginx comes the world"
+            token = cli(home, "token", "create", "site", "--scope", "predict").stdout.strip()
+            site.headers["Authorization"] = f"Bearer {token}"
+            wait_for(lambda: site.ask("GET", "/v2")[0] == 200)
+            # nginx says whom it speaks for, whatever the visitor claims, and is believed.
+            claims = {"X-Forwarded-For": "203.0.113.9", "X-Request-Id": "claim"}
+            assert site.ask("GET", "/v2", **claims)[0] == 200
+            line = wait_for(lambda: _line(service.home / "access.log", "claim"))
+            assert line["peer"] == "127.0.0.1"
             status, _, body = site.ask("POST", "/predict/flights", april_bodies[0])
             # scikit-learn's own probability
             assert status == 200

@@ -10,10 +10,11 @@ __all__ = ["command"]
 
 
 @click.command("control")
-@click.option("--console-port", type=int, help="The port of the operator's API, on 127.0.0.1; 0 opens none.")
+@click.option("--console-host", help="The address of the operator's API.")
+@click.option("--console-port", type=int, help="The port of the operator's API; 0 opens none.")
 @pass_invocation
-def command(invocation: Invocation, console_port: int | None) -> None:
+def command(invocation: Invocation, console_host: str | None, console_port: int | None) -> None:
     """Bring what is deployed to this machine's gateways, and carry their reports back."""
     from fairlead.service import control
 
-    control(invocation.config(console_port=console_port))
+    control(invocation.config(console_host=console_host, console_port=console_port))

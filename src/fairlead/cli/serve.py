@@ -15,7 +15,8 @@ __all__ = ["command"]
 @click.option("--port", type=int, help="The port; 0 takes a free one.")
 @click.option("--grpc-port", type=int, help="The port of gRPC; off without it.")
 @click.option("--workers", type=int, help="How many gateway processes share the port.")
-@click.option("--console-port", type=int, help="The port of the operator's API, on 127.0.0.1; 0 opens none.")
+@click.option("--console-host", help="The address of the operator's API.")
+@click.option("--console-port", type=int, help="The port of the operator's API; 0 opens none.")
 @pass_invocation
 def command(  # noqa: PLR0913 - one for each option
     invocation: Invocation,
@@ -24,12 +25,14 @@ def command(  # noqa: PLR0913 - one for each option
     port: int | None,
     grpc_port: int | None,
     workers: int | None,
+    console_host: str | None,
     console_port: int | None,
 ) -> None:
     """Serve everything on this machine until Ctrl-C."""
     from fairlead.service import operator_url, serve
 
-    config = invocation.config(host=host, port=port, grpc_port=grpc_port, workers=workers, console_port=console_port)
+    where = {"host": host, "port": port, "grpc_port": grpc_port, "workers": workers}
+    config = invocation.config(**where, console_host=console_host, console_port=console_port)
 
     def ready(address: str) -> None:
         print_line(f"Serving on {address}")

@@ -33,7 +33,7 @@ def site(options: ServiceOptions, static: Path) -> str:
 
 upstream {options.name} {{
     # The only server is never held for dead: a moment after a restart it is back.
-    server {_address(options.host)}:{options.port} max_fails=0;
+    server {_address(options.near_host)}:{options.port} max_fails=0;
     keepalive 64;
     keepalive_requests 100000;
     keepalive_timeout {_milliseconds(options.idle_timeout * 0.8)};
@@ -117,9 +117,7 @@ def _headers(options: ServiceOptions) -> str:
 
 
 def _address(host: str) -> str:
-    """Where nginx reaches the service: on this machine if it listens everywhere."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"[{near}]" if ":" in near else near
+    return f"[{host}]" if ":" in host else host
 
 
 def _milliseconds(seconds: float) -> str:

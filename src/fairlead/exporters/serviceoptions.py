@@ -49,6 +49,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     command: tuple[str, ...]
     allowed_hosts: str
+    trusted_proxies: str
     assets: Mapping[str, bytes]
     headers: Mapping[str, str]
     max_body: int
@@ -71,12 +72,25 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the service is told, so that it and nginx agree: the limits, and that it answers to its public name too."""
-        hosts = [*(host for one in self.allowed_hosts.split(",") if (host := one.strip())), self.public_host]
+        """What the service is told, so that it and nginx agree: the limits, its public name, and whom nginx may speak for."""
         limits = {f"FAIRLEAD_{name.upper()}": str(getattr(self, name)) for name in _LIMITS}
-        return {"FAIRLEAD_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)), **limits}
+        return {
+            "FAIRLEAD_ALLOWED_HOSTS": _joined(self.allowed_hosts, self.public_host),
+            "FAIRLEAD_TRUSTED_PROXIES": _joined(self.trusted_proxies, self.near_host),
+            **limits,
+        }
+
+    @property
+    def near_host(self) -> str:
+        """Where nginx reaches the service, and comes from: on this machine if the service listens everywhere."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
 
     @property
     def public_host(self) -> str:
         """What clients say in `Host`, and what the service is told."""
         return self.server_name if self.https_port == 443 else f"{self.server_name}:{self.https_port}"
+
+
+def _joined(listed: str, further: str) -> str:
+    """A setting's list with one more in it, each once."""
+    return ",".join(dict.fromkeys([*(found for one in listed.split(",") if (found := one.strip())), further]))

@@ -1,8 +1,7 @@
 """The door of MLflow's and SageMaker's clients: `POST /invocations`, `GET /ping`, `/health`, `/version`.
 
-Both protocols know one model a server, so their addresses name none. Where this service has one endpoint, it is meant; where it has
-several, the request says which: `?endpoint=flights`, or a header. It translates; rows are read by the same `RowReader` as
-everywhere, and errors have MLflow's shape.
+Both protocols know one model a server, so their addresses name none: `meant.py` tells which endpoint is meant. It translates; rows
+are read by the same `RowReader` as everywhere, and errors have MLflow's shape.
 
 ```
 JSON   dataframe_split | dataframe_records | instances | inputs (columns, or a matrix in the order of the schema)
@@ -19,7 +18,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -29,6 +27,7 @@ from fairlead.errors import FairleadError, InvalidInput, SchemaMismatch, TooLarg
 from fairlead.rows import RowReader
 from fairlead.schema import Row
 from fairlead.serving.doors.door import LARGE, Written, answer
+from fairlead.serving.doors.meant import MeantEndpoint
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import problems
 from fairlead.serving.http.compression import inflate
@@ -41,7 +40,6 @@ __all__ = ["Invocations", "told"]
 
 _SHAPES: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _PARQUET: Final = frozenset({"application/vnd.apache.parquet", "application/x-parquet"})
-_HEADERS: Final = (b"x-fairlead-endpoint", b"x-amzn-sagemaker-target-model")
 _CODES: Final[dict[type[FairleadError], str]] = {
     FairleadError: "INTERNAL_ERROR",
     InvalidInput: "BAD_REQUEST",
@@ -74,11 +72,13 @@ class Invocations:
 
     Args:
         gateway: Answers rows.
+        meant: Knows which endpoint a request means.
         max_body: What a compressed body may inflate to, in bytes.
     """
 
-    def __init__(self, gateway: Gateway, *, max_body: int) -> None:
+    def __init__(self, gateway: Gateway, meant: MeantEndpoint, *, max_body: int) -> None:
         self._gateway = gateway
+        self._meant = meant
         self._max_body = max_body
         self._version = importlib.metadata.version("fairlead").encode()
         self._handlers: dict[bytes, Handler] = {
@@ -114,7 +114,7 @@ class Invocations:
             connection.respond_error(request, method_not_allowed(request.method, "POST", hint))
             return
         try:
-            live = _chosen(self._gateway, request)
+            live = self._meant.live(request)
             kind, header = _content_type(request)
         except FairleadError as error:
             connection.respond_error(request, error)
@@ -126,28 +126,6 @@ class Invocations:
             return _read(live, kind, inflate(request.body, encoding, limit=self._max_body), header=header)
 
         answer(self._gateway, live, connection, request, read, apart=apart)
-
-
-def _chosen(gateway: Gateway, request: Request) -> LiveEndpoint:
-    """The endpoint that is meant.
-
-    Raises:
-        NotFound: There is none of this name, or none at all.
-        InvalidInput: There are several, and none is named.
-    """
-    named = parse_qs(request.url.partition(b"?")[2][:1000].decode("utf-8", "replace")).get("endpoint", [])
-    named += [value.decode("utf-8", "replace") for name in _HEADERS if (value := request.header(name)) is not None]
-    if named:
-        return gateway.endpoint(named[0])
-    if len(gateway.endpoints) == 1:
-        return next(iter(gateway.endpoints.values()))
-    if not gateway.endpoints:
-        raise errors.NotFound("Nothing is served yet.", hint="`fairlead deploy MODEL:VERSION` makes an endpoint.")
-    names = ", ".join(sorted(gateway.endpoints))[:500]
-    raise InvalidInput(
-        "This service has several endpoints, and the request names none.",
-        hint=f"Say which, as in /invocations?endpoint=NAME: {names}.",
-    )
 
 
 def _content_type(request: Request) -> tuple[str, bool]:

@@ -12,14 +12,19 @@ from fairlead.errors import InvalidInput
 from fairlead.serving.grpc.messages import HEALTH, INFERENCE, REFLECTION
 from fairlead.serving.http.request import Request
 from fairlead.serving.keys.keyring import Need
+from fairlead.serving.keys.proxies import FORWARDED
 
-__all__ = ["authorization_of", "model_of", "need_of"]
+__all__ = ["authorization_of", "is_direct", "model_of", "need_of"]
 
 _Need = Callable[[Any], Need]
 
 
 def _ask(request: Any) -> Need:  # noqa: ARG001 - as its neighbours
     return Need("predict")
+
+
+def _ask_of_service(request: Any) -> Need:  # noqa: ARG001 - as its neighbours
+    return Need("predict", reach="service")
 
 
 def _ask_by_name(request: Any) -> Need:
@@ -44,7 +49,7 @@ _NEEDS: Final[Mapping[str, _Need | None]] = {
     f"{INFERENCE}.ServerLive": None,
     f"{INFERENCE}.ServerReady": None,
     f"{INFERENCE}.ModelReady": _ask_by_name,
-    f"{INFERENCE}.ServerMetadata": _ask,
+    f"{INFERENCE}.ServerMetadata": _ask_of_service,
     f"{INFERENCE}.ModelMetadata": _ask_by_name,
     f"{INFERENCE}.ModelInfer": _infer,
     f"{INFERENCE}.ModelStreamInfer": _infer,
@@ -53,7 +58,7 @@ _NEEDS: Final[Mapping[str, _Need | None]] = {
     f"{INFERENCE}.RepositoryIndex": _ask,
     f"{INFERENCE}.RepositoryModelLoad": _deploy,
     f"{INFERENCE}.RepositoryModelUnload": _deploy,
-    **{f"{service}.ServerReflectionInfo": _ask for service in REFLECTION},
+    **{f"{service}.ServerReflectionInfo": _ask_of_service for service in REFLECTION},
 }
 """By the call's full name; `None` is public: whether we live."""
 
@@ -78,3 +83,8 @@ def authorization_of(request: Request) -> bytes | None:
     if len(found) > 1:
         raise InvalidInput("The metadata 'authorization' stands twice in the call.", hint="Send it once.")
     return found[0] if found else None
+
+
+def is_direct(request: Request) -> bool:
+    """Whether no proxy has left its mark on a call; only then it may count as this machine's own."""
+    return FORWARDED.isdisjoint(name for name, _ in request.headers)

@@ -22,7 +22,7 @@ from fairlead.errors import Conflict, FairleadError, InvalidInput
 from fairlead.serving.doors.repository import Steer
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
 from fairlead.serving.gateway import Gateway
-from fairlead.serving.grpc.admission import authorization_of, need_of
+from fairlead.serving.grpc.admission import authorization_of, is_direct, need_of
 from fairlead.serving.grpc.call import Call, Onlooker
 from fairlead.serving.grpc.health import Health
 from fairlead.serving.grpc.inference import Inference, read_sized
@@ -164,7 +164,8 @@ def _checker(method: str, keyring: Keyring | None) -> _Check:
         if request is None:
             raise InvalidInput("The message is not the one of this call.")
         if keyring is not None and need is not None:
-            error = keyring.admit(authorization_of(call.request), need(request))
+            local = keyring.is_open and is_direct(call.request)
+            error = keyring.admit(authorization_of(call.request), need(request), local=local)
             if error is not None:
                 raise error
         return request

@@ -6,7 +6,10 @@
 ```
 
 The first two look at every path, health too: a browser that was led here under a foreign name (DNS rebinding) learns nothing,
-and changes nothing in its visitor's name. `X-Forwarded-…` is never read, since everybody can send it.
+and changes nothing in its visitor's name. `X-Forwarded-Host` is never believed, since everybody can send it.
+
+As long as there is no token, this machine alone may ask. A proxy on this machine also comes from loopback, and with it the
+world; so a request that a proxy left its mark on, or that is addressed to another name than loopback's, is the world's.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from fairlead.serving.http.lane import Connection
 from fairlead.serving.http.problems import MisdirectedRequest
 from fairlead.serving.http.request import Request
 from fairlead.serving.keys.keyring import Keyring, Need
+from fairlead.serving.keys.proxies import FORWARDED
 from fairlead.tokens import Scope
 
 __all__ = ["PUBLIC", "Gate", "Hosts", "is_loopback", "public_need"]
@@ -30,14 +34,29 @@ PUBLIC: Final = frozenset(
 )
 """Open to everybody who addresses us: whether we live, and an icon. Below `/assets/` lie files of ours, no data."""
 
+_WHOLE: Final = {
+    "/metrics": Need("read"),
+    "/invocations": Need("predict", reach="meant"),
+    "/version": Need("predict", reach="service"),
+    "/v2": Need("predict", reach="service"),
+}
+"""Paths that are looked up as a whole."""
+
 _ASSETS: Final = "/assets/"
 _SAFE: Final = frozenset({b"GET", b"HEAD"})
-_READ: Final = frozenset({b"host", b"origin", b"authorization", b"sec-fetch-site"})
+_READ: Final = frozenset({b"host", b"origin", b"authorization", b"sec-fetch-site"}) | FORWARDED
 _SIZES: Final = frozenset(map(len, _READ))
 _REMEMBERED: Final = 4096
 
 Needs = Callable[[bytes, str], Need | None]
 """What a request needs, by its method and its path as it reads without percent signs; `None` is public."""
+
+Meant = Callable[[Request], str | None]
+"""The endpoint that a request means whose address names none."""
+
+
+def _meant_nowhere(_: Request) -> None:
+    """Where no address leaves the endpoint open."""
 
 
 class Gate:
@@ -47,12 +66,14 @@ class Gate:
         keyring: Who may what.
         hosts: What the port is called.
         needs: What each path needs.
+        meant: Which endpoint a request means whose address names none.
     """
 
-    def __init__(self, keyring: Keyring, hosts: Hosts, needs: Needs) -> None:
-        self._admit = keyring.admit
+    def __init__(self, keyring: Keyring, hosts: Hosts, needs: Needs, *, meant: Meant = _meant_nowhere) -> None:
+        self._keyring = keyring
         self._hosts = hosts
         self._needs = needs
+        self._meant = meant
         self._found: dict[tuple[bytes, bytes], Need | None] = {}
 
     def __call__(self, connection: Connection, request: Request) -> FairleadError | None:
@@ -60,7 +81,7 @@ class Gate:
         told: dict[bytes, bytes] = {}
         for name, value in request.headers:
             if len(name) in _SIZES and (low := name.lower()) in _READ:
-                if low in told:
+                if low in told and low not in FORWARDED:
                     return _twice(low)
                 told[low] = value
         host = told.get(b"host")
@@ -74,7 +95,12 @@ class Gate:
             if not request.url.startswith(b"/"):
                 return _misdirected()
             need = self._remember(key)
-        return self._admit(told.get(b"authorization"), need) if need is not None else None
+        if need is None:
+            return None
+        if need.reach == "meant":
+            need = Need(need.scope, self._meant(request), "meant")
+        local = self._keyring.is_open and FORWARDED.isdisjoint(told) and self._hosts.is_here(host)
+        return self._keyring.admit(told.get(b"authorization"), need, local=local)
 
     def _remember(self, key: tuple[bytes, bytes]) -> Need | None:
         if len(self._found) >= _REMEMBERED:
@@ -103,14 +129,21 @@ class Hosts:
     def __init__(self, host: str, port: int, allowed: Iterable[str] = ()) -> None:
         self._allowed = frozenset(one.strip().lower().encode() for one in allowed)
         self._everywhere = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+        self._here: frozenset[bytes] = frozenset()
         if not self._everywhere:
-            self._allowed |= _names("127.0.0.1" if host == "localhost" else host, port)
+            names = _names("127.0.0.1" if host == "localhost" else host, port)
+            self._allowed |= names
+            self._here = names if is_loopback(host) else self._here
 
     def hold(self, host: bytes, connection: Connection) -> bool:
         """Whether a request with this `Host` is addressed to us."""
         if host in self._allowed or host.lower() in self._allowed:
             return True
         return self._everywhere and (server := connection.server) is not None and host.lower() in _names(*server)
+
+    def is_here(self, host: bytes) -> bool:
+        """Whether this `Host` is a name by which nobody but this machine can reach us."""
+        return host in self._here or host.lower() in self._here
 
 
 def public_need(method: bytes, path: str) -> Need | None:
@@ -120,11 +153,11 @@ def public_need(method: bytes, path: str) -> Need | None:
     """
     if path in PUBLIC or (path.startswith(_ASSETS) and method in _SAFE):
         return None
+    if (whole := _WHOLE.get(path)) is not None:
+        return whole
     parts = path[1:].split("/")
     first, second = parts[0], parts[1] if len(parts) > 1 else ""
     match first:
-        case "metrics":
-            return Need("read")
         case "predict":
             return Need("predict", second)
         case "feedback":

@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from loguru import logger
@@ -29,7 +29,7 @@ from fairlead.tokens import Scope, Token, TokenSet, holds, id_of
 __all__ = ["CHALLENGE", "OPEN_SCOPES", "Keyring", "Need", "refusal"]
 
 OPEN_SCOPES: Final[frozenset[Scope]] = frozenset({"predict", "read"})
-"""What everybody may on a loopback address as long as no token was ever created: to ask, and to see the counters."""
+"""What this machine may on a loopback address as long as no token was ever created: to ask, and to see the counters."""
 
 CHALLENGE: Final = 'Bearer realm="fairlead"'
 _BASIC: Final = 'Basic realm="fairlead", charset="UTF-8"'
@@ -38,16 +38,22 @@ _NO_DIGEST: Final = "0" * 64
 _CREATE: Final = "`fairlead token create NAME --scope SCOPE` makes one."
 
 
+Reach = Literal["endpoints", "meant", "service"]
+
+
 class Need(msgspec.Struct, frozen=True):
     """What a request must be allowed to do.
 
     Attributes:
         scope: The scope.
-        endpoint: Where; `None` where the request is about no single endpoint.
+        endpoint: Where; `None` where no address says so.
+        reach: What is asked about where no address says so: all endpoints together, the one that the request means (a header,
+            a query or a setting names it), or the service as such, of which nobody learns about an endpoint.
     """
 
     scope: Scope
     endpoint: str | None = None
+    reach: Reach = "endpoints"
 
 
 class Keyring:
@@ -56,7 +62,7 @@ class Keyring:
     Args:
         path: The tokens' file.
         rates: The file that the gateways of this machine share, to count requests.
-        open_scopes: What is allowed to everybody as long as no token was ever created.
+        open_scopes: What is allowed to this machine as long as no token was ever created.
         clock: Seconds since 1970; a test has its own.
     """
 
@@ -95,14 +101,22 @@ class Keyring:
         """Whether everybody may do this, since no token was ever created."""
         return self._open and scope in self._open_scopes
 
-    def admit(self, authorization: bytes | None, need: Need) -> FairleadError | None:
+    @property
+    def is_open(self) -> bool:
+        """Whether this machine may ask without a token."""
+        return self._open
+
+    def admit(self, authorization: bytes | None, need: Need, *, local: bool = False) -> FairleadError | None:
         """Whether a request may be answered; the error to answer where not. Counts it against the token's rate.
 
         Args:
             authorization: The value of its `Authorization`, as it was sent.
             need: What it must be allowed to do.
+            local: Whether it surely comes from this machine, by none but ourselves; looked at only while we are open.
         """
         if self._open:
+            if not local:
+                return _from_elsewhere()
             return None if need.scope in self._open_scopes else _closed(need)
         token = self._remembered.get(authorization) if authorization is not None else None
         if token is None:
@@ -151,10 +165,10 @@ def refusal(token: Token, need: Need) -> Forbidden | None:
             f"This needs a token with the scope {need.scope!r}; yours has {', '.join(map(repr, token.scopes))}.",
             hint="Ask the operator for another token.",
         )
-    if token.endpoints and need.endpoint not in token.endpoints:
+    if token.endpoints and need.endpoint not in token.endpoints and need.reach != "service":
         return Forbidden(
             f"Your token is for {', '.join(map(repr, token.endpoints))} only.",
-            hint="Ask at an address that names one of these endpoints, such as /predict/NAME.",
+            hint="Ask at an address that names one of these endpoints, such as /predict/NAME or /invocations?endpoint=NAME.",
         )
     return None
 
@@ -180,6 +194,13 @@ def _unknown(authorization: bytes | None) -> Unauthenticated:
 
 def _challenge(detail: str, hint: str) -> Unauthenticated:
     return Unauthenticated(detail, hint=hint, authenticate=f"{CHALLENGE}, {_BASIC}")
+
+
+def _from_elsewhere() -> Unauthenticated:
+    return _challenge(
+        "There is no token yet, and until there is one only this machine may ask; this came by a proxy or under another name.",
+        f"{_CREATE} The proxy or its callers then show it.",
+    )
 
 
 def _closed(need: Need) -> Forbidden:

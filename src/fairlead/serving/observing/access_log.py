@@ -16,6 +16,7 @@ import msgspec
 
 from fairlead.logs import escaped
 from fairlead.serving.http.request import Peer, Request
+from fairlead.serving.keys.proxies import Proxies
 from fairlead.serving.observing.identity import Identity, identify
 
 __all__ = ["AccessLog", "Line"]
@@ -34,7 +35,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         trace: The trace it belongs to (W3C Trace Context).
         span: Its place there.
         parent: The caller's place there.
-        peer: The address of who asked, or of the proxy before us.
+        peer: The address of who asked, as a trusted proxy told it; of a proxy that is not trusted, its own.
         method: As sent; empty where the request could not be read.
         path: The target without its query.
         status: What was answered.
@@ -71,13 +72,15 @@ class AccessLog:
     Args:
         process: "gateway-0".
         write: Appends whole lines; raises OSError where it cannot.
+        proxies: Who is believed about whom they speak for.
     """
 
-    def __init__(self, process: str, write: Callable[[str], None]) -> None:
+    def __init__(self, process: str, write: Callable[[str], None], proxies: Proxies) -> None:
         self.dropped = 0
         """Lines that could not be written."""
         self._process = process
         self._write = write
+        self._proxies = proxies
         self._lines: list[bytes] = []
         self._second = 0
         self._prefix = ""
@@ -90,7 +93,7 @@ class AccessLog:
         if request.identity is None:
             identify(request)
         identity: Identity = request.identity
-        live, address = request.live, peer.peer
+        live = request.live
         line = Line(
             self._now(),
             identity.request,
@@ -102,7 +105,7 @@ class AccessLog:
             round(time.perf_counter() - request.received, 6),
             request.size,
             self._process,
-            address[0] if address else "",
+            self._asker(peer, request),
             identity.parent,
             live.name if live is not None else "",
             request.answered_by or (live.model if live is not None else ""),
@@ -110,6 +113,10 @@ class AccessLog:
             request.code,
         )
         self._lines.append(_encode(line))
+
+    def _asker(self, peer: Peer, request: Request) -> str:
+        address = peer.peer
+        return (self._proxies.client(address[0], request.headers) or address[0]) if address is not None else ""
 
     async def keep(self) -> None:
         """Write what has gathered, again and again; and once more when it is cancelled."""

@@ -17,6 +17,7 @@ from fairlead.logs import open_lines
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.lane import Lane
 from fairlead.serving.http.request import Peer, Request
+from fairlead.serving.keys.proxies import Proxies
 from fairlead.serving.observing.access_log import AccessLog
 from fairlead.serving.observing.identity import identify
 from fairlead.serving.observing.metrics import Metrics, MetricsDoor, keep_snapshot
@@ -39,17 +40,26 @@ class Observation:
         gateway: Told of every request to an endpoint.
         log: The event log, whose counts are told.
         access_log: A file, "-" for stdout, or "off".
+        proxies: Who is believed about whom they speak for.
     """
 
     def __init__(  # noqa: PLR0913 - what it looks at, and where it tells
-        self, process: str, run: Path, lane: Lane, gateway: Gateway, *, log: EventLog | None, access_log: str
+        self,
+        process: str,
+        run: Path,
+        lane: Lane,
+        gateway: Gateway,
+        *,
+        log: EventLog | None,
+        access_log: str,
+        proxies: Proxies,
     ) -> None:
         self._run = run
         self._lane = lane
         self._gateway = gateway
         self._log = log
         self._metrics = Metrics(process, counts=self._counts, gauges=self._gauges)
-        self._access_log = _open_access_log(process, access_log)
+        self._access_log = _open_access_log(process, access_log, proxies)
         self._tracing = open_tracing(os.environ, process)
         self.door = MetricsDoor(self._metrics, gateway, run)
         gateway.observe = self._metrics.observe
@@ -89,11 +99,11 @@ class Observation:
         }
 
 
-def _open_access_log(process: str, where: str) -> AccessLog | None:
+def _open_access_log(process: str, where: str, proxies: Proxies) -> AccessLog | None:
     if where == OFF:
         return None
     try:
-        return AccessLog(process, open_lines(None if where == STDOUT else Path(where)))
+        return AccessLog(process, open_lines(None if where == STDOUT else Path(where)), proxies)
     except OSError as err:
         # Serving goes on: `doctor` and this line say what is missing.
         logger.error("The access log {where} cannot be opened: {error}.", where=where, error=err.strerror)

@@ -32,6 +32,7 @@ from fairlead.serving.doors import invocations
 from fairlead.serving.doors.door import Door, Doors
 from fairlead.serving.doors.health import Health
 from fairlead.serving.doors.invocations import Invocations
+from fairlead.serving.doors.meant import MeantEndpoint
 from fairlead.serving.doors.openinference import OpenInference
 from fairlead.serving.doors.repository import Repository
 from fairlead.serving.doors.rest import Rest
@@ -45,6 +46,7 @@ from fairlead.serving.http.lane import Lane
 from fairlead.serving.http.request import Limits, Request
 from fairlead.serving.keys.gate import Gate, Hosts, is_loopback, public_need
 from fairlead.serving.keys.keyring import OPEN_SCOPES, Keyring
+from fairlead.serving.keys.proxies import Proxies
 from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.loader import Loader
 from fairlead.serving.observing.observation import OFF, Observation
@@ -82,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True):
         rates: The file in which all gateways of this machine count the requests of each token.
         allowed_hosts: What the service may be called in a request beside its address.
         grpc_port: The port of gRPC, shared as well; `None` opens none.
+        trusted_proxies: Who is believed about whom they speak for.
+        invocations: The endpoint that `/invocations` asks where a request names none.
         access_log: The access log's file, "-" for stdout, or "off".
         log_format: How this process tells what it does.
         max_in_flight: How many rows may be answered at a time.
@@ -104,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True):
     rates: Path
     allowed_hosts: tuple[str, ...] = ()
     grpc_port: int | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    invocations: str | None = None
     access_log: str = OFF
     log_format: LogFormat = "text"
     max_in_flight: int = 20_000
@@ -154,11 +160,15 @@ class _Process:
         self._gateway = Gateway(self._log, deadline=settings.request_deadline, max_in_flight=settings.max_in_flight)
         self._bridge = Bridge(self._make_pages)
         self._lane = Lane(settings.limits)
+        proxies = Proxies(settings.trusted_proxies)
+        where = settings.access_log
         self._observation = Observation(
-            settings.name, settings.run, self._lane, self._gateway, log=self._log, access_log=settings.access_log
+            settings.name, settings.run, self._lane, self._gateway, log=self._log, access_log=where, proxies=proxies
         )
         self._keyring = _keyring(settings)
-        self._lane.gate = Gate(self._keyring, Hosts(settings.host, settings.port, settings.allowed_hosts), public_need)
+        self._meant = MeantEndpoint(self._gateway, settings.invocations)
+        hosts = Hosts(settings.host, settings.port, settings.allowed_hosts)
+        self._lane.gate = Gate(self._keyring, hosts, public_need, meant=self._meant.name)
         self._rest = Rest(self._gateway)
         self._tensors = TensorEndpoints(self._gateway)
         self._lane.error_shapes |= {b"v1": errorbody.told, b"v2": errorbody.told, b"invocations": invocations.told}
@@ -249,7 +259,7 @@ class _Process:
             Repository(self._gateway, tensors, wishes, self._actor),
             OpenInference(self._gateway, tensors, max_body=max_body),
             V1(self._gateway, tensors, max_body=max_body),
-            Invocations(self._gateway, max_body=max_body),
+            Invocations(self._gateway, self._meant, max_body=max_body),
         ]
 
     def _actor(self, request: Request) -> str:
