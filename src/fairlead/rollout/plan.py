@@ -294,10 +294,13 @@ def default_plan(strategy: Strategy, endpoint: str, candidate: str) -> Plan:
 def complete(plan: Plan) -> Plan:
     """The plan with everything said that its author left open. What was said stays; to complete twice changes nothing."""
     promote = plan.strategy != "shadow" if plan.promote is None else plan.promote
+    steps = plan.steps or _STEPS[plan.strategy]
+    mirrored = any(step.mirror for step in steps)
+    usual = (metric for metric in _METRICS[plan.strategy] if mirrored or metric.name != "disagreement")
     return msgspec.structs.replace(
         plan,
-        steps=plan.steps or _STEPS[plan.strategy],
-        metrics=tuple(_complete_metric(metric) for metric in plan.metrics or _METRICS[plan.strategy]),
+        steps=steps,
+        metrics=tuple(_complete_metric(metric) for metric in plan.metrics or usual),
         analysis=_complete_analysis(plan),
         promote=promote,
     )

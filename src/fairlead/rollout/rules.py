@@ -34,7 +34,7 @@ def check(plan: Plan) -> None:
     """
     check_endpoint(plan.endpoint)
     ModelRef.parse(plan.candidate)
-    for rule in (_sizes, _numbers, _people, _steps, _metrics, _strategy, _watched, _analysis):
+    for rule in (_sizes, _numbers, _people, _steps, _strategy, _metrics, _watched, _analysis):
         for detail, hint in rule(plan):
             raise InvalidInput(detail, hint=hint)
 
