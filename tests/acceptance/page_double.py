@@ -17,6 +17,7 @@ from fairlead.schema import Column, Output, Schema
 from fairlead.serving.doors.door import Doors
 from fairlead.serving.doors.health import Health
 from fairlead.serving.doors.rest import Rest
+from fairlead.serving.feedback.box import FeedbackBox
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.asgi import Bridge
 from fairlead.serving.http.lane import Lane
@@ -145,6 +146,19 @@ def gateway(names=("flights", "houses", "hostile")):
     return made
 
 
+class Noted:
+    """An event log that keeps what it is told in `events`; a full one, once `full` is set."""
+
+    def __init__(self):
+        self.events = []
+        self.full = False
+
+    def note(self, events):
+        if not self.full:
+            self.events += events
+        return not self.full
+
+
 class Pages:
     """A client of the app itself, without a socket."""
 
@@ -171,7 +185,8 @@ async def serve(port, names):
     lane = Lane(Limits())
     lane.tick()
     rest = Rest(room)
-    lane.fallback = Doors([Health(room), rest], Bridge(lambda: build_app(room)).handle).handle
+    box = FeedbackBox(Noted())
+    lane.fallback = Doors([Health(room), rest], Bridge(lambda: build_app(room, feedback=box)).handle).handle
     lane.routes = rest.routes(room.endpoints)
     server = await asyncio.get_running_loop().create_server(lane.connection, "127.0.0.1", port)
     async with server:

@@ -171,6 +171,7 @@ def test_whatever_is_sent_without_a_token_gets_no_further_than_what_is_public(tm
         (b"GET", "/docs", Need("predict")),
         (b"GET", "/flights", Need("predict", "flights")),
         (b"POST", "/flights/answers.csv", Need("predict", "flights")),
+        (b"POST", "/flights/feedback", Need("predict", "flights")),
         (b"POST", "/invocations", Need("predict", reach="meant")),
         (b"POST", "/invocations/flights", Need("predict")),
         (b"GET", "/version", Need("predict", reach="service")),
@@ -250,7 +251,9 @@ def test_without_any_token_loopback_is_open_for_asking_and_for_nothing_else(keyr
     ring = keyring(open_scopes=OPEN_SCOPES)
     assert ring.admit(None, Need("predict", "flights"), local=True) is None
     assert ring.admit(None, Need("read"), local=True) is None
-    for scope in ("feedback", "deploy", "admin"):
+    # Feedback needs the id of an answer, too, which only who asked for it has.
+    assert ring.admit(None, Need("feedback", "flights"), local=True) is None
+    for scope in ("deploy", "admin"):
         assert isinstance(ring.admit(None, Need(scope), local=True), Forbidden)
 
 

@@ -168,7 +168,7 @@ def public_need(method: bytes, path: str) -> Need | None:
             return _repository_need(parts[2:])
         case "v1" | "v2" | "invocations" | "version" | "docs" | "openapi.json" | "":
             return Need("predict")
-    if len(parts) == 1 or (len(parts) == 2 and second in {"answers.csv", "template.csv"}):
+    if len(parts) == 1 or (len(parts) == 2 and second in {"answers.csv", "template.csv", "feedback"}):
         return Need("predict", first)
     return Need("predict" if method in _SAFE else "admin")
 

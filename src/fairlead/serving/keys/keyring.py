@@ -28,8 +28,9 @@ from fairlead.tokens import Scope, Token, TokenSet, holds, id_of
 
 __all__ = ["CHALLENGE", "OPEN_SCOPES", "Keyring", "Need", "refusal"]
 
-OPEN_SCOPES: Final[frozenset[Scope]] = frozenset({"predict", "read"})
-"""What this machine may on a loopback address as long as no token was ever created: to ask, and to see the counters."""
+OPEN_SCOPES: Final[frozenset[Scope]] = frozenset({"predict", "feedback", "read"})
+"""What this machine may on a loopback address as long as no token was ever created: to ask, to tell what became of an answer (which
+needs its unguessable id), and to see the counters."""
 
 CHALLENGE: Final = 'Bearer realm="fairlead"'
 _BASIC: Final = 'Basic realm="fairlead", charset="UTF-8"'

@@ -7,6 +7,7 @@ fetch what those need.
 ```
 GET  /{endpoint}               the form, filled with a sample row (?sample=2)
 POST /{endpoint}               the form's answer, or a table's answers where a file was sent
+POST /{endpoint}/feedback      what a person says of the answer, or of the page
 POST /{endpoint}/answers.csv   all answers of a table as a file
 GET  /{endpoint}/template.csv  the header and sample rows
 ```
@@ -30,10 +31,13 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, NotFound, Overloaded, SchemaMismatch
 from fairlead.routing.choice import Caller
 from fairlead.schema import Column, Row, Schema, Value
+from fairlead.serving.feedback.box import FeedbackBox
+from fairlead.serving.feedback.said import FeedbackReader, Said
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import problems
 from fairlead.serving.live import LiveEndpoint
-from fairlead.serving.pages import answer_table, form, look, words
+from fairlead.serving.pages import answer_table, feedback_form, form, look, words
+from fairlead.serving.pages.feedback_form import Asked, PageForm
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -50,6 +54,7 @@ __all__ = [
     "show",
     "show_or_reply",
     "table_view",
+    "take_feedback",
     "template_file",
 ]
 
@@ -157,7 +162,47 @@ async def reply(request: Request) -> Response:
     except FairleadError as err:
         return _page(request, endpoint, entries, sample=index, complaint=complaint_of(err), error=err)
     view = answer_view(endpoint.schema, row, answers[0], datetime.now(UTC))
-    return _page(request, endpoint, form.entries_of(endpoint.schema, row), sample=index, answer=view)
+    asked = Asked(feedback_form.answer_form(endpoint.schema.output, answers[0]))
+    entries = form.entries_of(endpoint.schema, row)
+    return _page(request, endpoint, entries, sample=index, answer=view, feedback=asked)
+
+
+async def take_feedback(request: Request) -> Response:
+    """What a person says of an answer, or of the page; thanks, with what they had entered still in the form."""
+    endpoint = _endpoint(request)
+    box = cast("FeedbackBox | None", request.app.state.feedback)
+    if box is None:
+        raise NotFound("Feedback is not taken here.", hint="The operator has turned the event log off.")
+    index = _sample_index(request, len(endpoint.samples.rows))
+    async with request.form(max_files=0, max_fields=len(endpoint.schema.columns) + 16) as form_data:
+        posted = _texts(form_data)
+    output, entered = endpoint.schema.output, feedback_form.entered_of(posted)
+    identity, said = posted.get("prediction", ""), posted.get("said", "")
+    about_page = posted.get("about") == "page"
+    shown = PageForm(identity, entered) if about_page else feedback_form.asked_again(output, identity, said, entered)
+    error: FairleadError | None = None
+    try:
+        told = _recorded(box, endpoint, posted)
+    except FairleadError as err:
+        place, error = Asked(shown, complaint=feedback_form.what_is_missing(err)), err
+    else:
+        place = Asked(shown, thanks=feedback_form.sentence_of(output, told))
+    entries = form.posted_entries(posted)
+    if about_page:
+        return _page(request, endpoint, entries, sample=index, page_feedback=place, error=error)
+    return _page(request, endpoint, entries, sample=index, feedback=place, error=error)
+
+
+def _recorded(box: FeedbackBox, endpoint: LiveEndpoint, posted: Mapping[str, str]) -> Said:
+    """Read what was posted, and record it."""
+    output = endpoint.schema.output
+    try:
+        said = FeedbackReader(output).from_form(feedback_form.fields_of(output, posted))
+    except FairleadError:
+        box.refuse(endpoint)
+        raise
+    box.take(endpoint, [said], "page")
+    return said
 
 
 async def answers_file(request: Request) -> Response:
@@ -271,9 +316,13 @@ def _page(  # noqa: PLR0913 - the states of one page, each by its name
     table: TableView | None = None,
     complaint: Complaint | None = None,
     table_complaint: Complaint | None = None,
+    feedback: Asked | None = None,
+    page_feedback: Asked | None = None,
     error: FairleadError | None = None,
 ) -> Response:
     told = complaint or table_complaint
+    open_to_feedback = request.app.state.feedback is not None
+    beside = answer.id if answer else endpoint.ids.make()
     html = look.render(
         "endpoint.html",
         name=endpoint.name,
@@ -288,11 +337,15 @@ def _page(  # noqa: PLR0913 - the states of one page, each by its name
         table=table,
         complaint=complaint,
         table_complaint=table_complaint,
+        feedback=feedback if open_to_feedback else None,
+        page_feedback=(page_feedback or Asked(PageForm(beside))) if open_to_feedback else None,
+        carried=tuple(entries.items()),
         shown_rows=SHOWN_ROWS,
         max_rows=endpoint.reader.max_rows,
         max_size=words.size(request.app.state.max_body),
     )
-    response = HTMLResponse(html, status_code=told.status if told else 200)
+    status = told.status if told else 200 if error is None else problems.status_of(error)
+    response = HTMLResponse(html, status_code=status)
     response.headers["Cache-Control"] = "no-store"
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.values.get("retry_after", 1))

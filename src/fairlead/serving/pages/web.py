@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from fairlead.serving.feedback.box import FeedbackBox
     from fairlead.serving.gateway import Gateway
 
 __all__ = ["ASGIApp", "build_app"]
@@ -37,7 +38,11 @@ ASGIApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
 def build_app(
-    gateway: Gateway, *, max_body: int = 16 * 2**20, token_needed: Callable[[], bool] = lambda: False
+    gateway: Gateway,
+    *,
+    max_body: int = 16 * 2**20,
+    token_needed: Callable[[], bool] = lambda: False,
+    feedback: FeedbackBox | None = None,
 ) -> ASGIApp:
     """The ASGI app of the pages.
 
@@ -45,9 +50,11 @@ def build_app(
         gateway: The live endpoints, and who answers.
         max_body: Bytes that a posted form may have; the lane refuses more before the app is asked.
         token_needed: Whether nobody may ask without a token, for the description of the API.
+        feedback: Takes feedback; the pages ask for none where it is `None` or records nothing.
     """
     app = _starlette(gateway, max_body)
     app.state.token_needed = token_needed
+    app.state.feedback = feedback if feedback is not None and feedback.open else None
 
     async def guarded(scope: _Scope, receive: _Receive, send: _Send) -> None:
         await _guarded(app, scope, receive, send)
@@ -95,6 +102,7 @@ def _starlette(gateway: Gateway, max_body: int) -> Starlette:
         Route("/favicon.ico", _icon),
         Route("/assets/{name}", _asset),
         Route("/{endpoint}", _posted(page.show_or_reply), methods=["GET", "POST"]),
+        Route("/{endpoint}/feedback", _posted(page.take_feedback), methods=["POST"]),
         Route("/{endpoint}/answers.csv", _posted(page.answers_file), methods=["POST"]),
         Route("/{endpoint}/template.csv", page.template_file),
     ]

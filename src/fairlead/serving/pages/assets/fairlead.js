@@ -41,7 +41,7 @@ function tellFailure(name) {
   note.setAttribute("role", "alert");
   note.textContent = "The service cannot be reached. Your entries are kept: try again in a moment.";
   if (name === "answer") place.replaceChildren(note);
-  else place.querySelector(".upload").before(note);
+  else place.querySelector(".upload, form > button").before(note);
 }
 
 async function load(address, options, names, shown) {
@@ -62,8 +62,8 @@ async function load(address, options, names, shown) {
   }
 }
 
-function settle(shown) {
-  const complaint = document.querySelector("#complaint, #table-complaint");
+function settle(names, shown) {
+  const complaint = names.map((name) => part(document, name).querySelector(".complaint[tabindex]")).find(Boolean);
   if (complaint) {
     complaint.focus();
     return;
@@ -78,16 +78,16 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!form.hasAttribute("data-live")) return;
   event.preventDefault();
-  const table = form.dataset.live === "many";
-  const shown = table ? "many" : "answer";
-  const body = table ? new FormData(form) : new URLSearchParams(new FormData(form));
+  const shown = form.dataset.live || "answer";
+  const names = shown === "answer" ? ["form", "answer"] : [shown];
+  const body = shown === "many" ? new FormData(form) : new URLSearchParams(new FormData(form));
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
-  const done = await load(form.action.split("#")[0], { method: "POST", body }, table ? ["many"] : ["form", "answer"], shown);
+  const done = await load(form.action.split("#")[0], { method: "POST", body }, names, shown);
   button.disabled = false;
   if (!done) return;
-  settle(shown);
-  const again = part(document, table ? "many" : "form").querySelector("button[type=submit]");
+  settle(names, shown);
+  const again = part(document, names[0]).querySelector("button[type=submit]");
   if (document.activeElement === document.body && again) again.focus({ preventScroll: true });
 });
 
