@@ -7,6 +7,7 @@ import getpass
 import http.client
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -18,6 +19,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import grpc
 import pytest
 
 from fairlead.exporters.grammar import nginx_text
@@ -198,6 +200,90 @@ def test_a_prediction_through_tls_and_what_nginx_refuses(home, tmp_path, certifi
         moved = connection.getresponse()
         assert (moved.status, moved.headers["Location"]) == (301, f"https://{NAME}:{https}/flights?a=1")
         connection.close()
+
+
+def flight(triton, client, rows, headers):
+    """Rows as Triton's client wants them."""
+    import numpy as np
+
+    kinds = {"BYTES": object, "INT64": np.int64}
+    tensors = []
+    for spec in client.get_model_metadata("flights", headers=headers).inputs:
+        tensor = triton.InferInput(spec.name, [len(rows), 1], spec.datatype)
+        entries = [[row[spec.name]] for row in rows]
+        tensor.set_data_from_numpy(np.array(entries, dtype=kinds.get(spec.datatype, np.float64)))
+        tensors.append(tensor)
+    return tensors
+
+
+@pytest.mark.slow
+def test_grpc_through_tls_is_answered_streamed_and_refused_by_the_service(
+    home, tmp_path, certificate, april_rows, late_probabilities
+):
+    """Triton's own client, through the real nginx; the answers are scikit-learn's."""
+    import tritonclient.grpc as triton
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    cli(home, "deploy", "flights:1")
+    port, calls, https = free_port(), free_port(), free_port()
+    environment = {**os.environ, "FAIRLEAD_PORT": str(port), "FAIRLEAD_GRPC_PORT": str(calls)}
+    environment["FAIRLEAD_MAX_BODY"] = "65536"
+    files = ["--tls-cert", str(certificate / "cert.pem"), "--tls-key", str(certificate / "key.pem")]
+    ports = ["--https-port", str(https), "--http-port", "0"]
+    cli(home, "export", "service", "-o", str(tmp_path / "out"), "--server-name", NAME, *files, *ports, env=environment)
+    unit = (tmp_path / "out" / "fairlead.service").read_text()
+    assert f'"--grpc-port" "{calls}"' in unit
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD_")}
+    environment |= environment_of(tmp_path / "out" / "fairlead.service")
+    # What comes by nginx is the world's, and needs a token.
+    token = cli(home, "token", "create", "visitor", "--scope", "predict").stdout.split()[0]
+    headers = {"authorization": f"Bearer {token}"}
+    named = [("grpc.ssl_target_name_override", NAME)]
+    tls = {"ssl": True, "root_certificates": str(certificate / "cert.pem")}
+    with (
+        running_nginx(tmp_path, site_of(tmp_path / "out")),
+        serving(home, "--grpc-port", str(calls), port=port, env=environment),
+        triton.InferenceServerClient(f"127.0.0.1:{https}", channel_args=named, **tls) as client,
+    ):
+        wait_for(lambda: listens(https))
+        assert client.is_server_ready(client_timeout=30)
+        rows, expected = april_rows[:40], late_probabilities["flights:1"][:40]
+        found = client.infer("flights", flight(triton, client, rows, headers), headers=headers, client_timeout=30)
+        found = found.as_numpy("probabilities")
+        assert found.max(axis=1) == pytest.approx([max(p, 1 - p) for p in expected], abs=1e-6)
+
+        came = queue.Queue()
+        client.start_stream(callback=lambda result, error: came.put((result, error)), headers=headers)
+        for number in range(5):
+            asked = flight(triton, client, [rows[number]], headers)
+            client.async_stream_infer("flights", asked, request_id=str(number))
+        streamed = [came.get(timeout=30) for _ in range(5)]
+        client.stop_stream()
+        assert [error for _, error in streamed] == [None] * 5
+        assert [result.get_response().id for result, _ in streamed] == list("01234")
+
+        with pytest.raises(triton.InferenceServerException) as caught:
+            client.get_server_metadata(client_timeout=30)
+        assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
+        # What is too large is refused by the service, in gRPC's words, and not by nginx with a page.
+        with pytest.raises(triton.InferenceServerException) as caught:
+            client.infer(
+                "flights", flight(triton, client, april_rows[:1000], headers), headers=headers, client_timeout=30
+            )
+        assert caught.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+
+        credentials = grpc.ssl_channel_credentials((certificate / "cert.pem").read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{https}", credentials, options=named) as channel:
+            watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+            assert next(watching).status == health_pb2.HealthCheckResponse.SERVING
+            watching.cancel()
+        # The certificate is for this name, but the call is addressed to another: nginx passes on none of it.
+        foreign = [*named, ("grpc.default_authority", "evil.example")]
+        with grpc.secure_channel(f"127.0.0.1:{https}", credentials, options=foreign) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=30)
+            assert "421" in refused.value.details()
 
 
 @pytest.mark.slow

@@ -88,6 +88,7 @@ def _facts(config: Config) -> Mapping[str, object]:
     settings = {field.name: getattr(config, field.name) for field in msgspec.structs.fields(Config)}
     home = config.home.absolute()
     where = ["--host", config.host, "--port", str(config.port)]
+    where += ["--grpc-port", str(config.grpc_port)] if config.grpc_port is not None else []
     return {
         **settings,
         "home": home,

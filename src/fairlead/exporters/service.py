@@ -87,6 +87,10 @@ nginx needs the certificate {options.certificate} and its key, and must be able 
     sudo nginx -t && sudo systemctl reload nginx
     curl https://{options.public_host}/readyz
 
-The service listens on {options.host}:{options.port} and is reached through nginx only. nginx refuses every other name than
+The service listens on {options.host}:{options.port}{_and_grpc(options)} and is reached through nginx only. nginx refuses every other name than
 {options.public_host} and gives this one to the service.
 """
+
+
+def _and_grpc(options: ServiceOptions) -> str:
+    return "" if options.grpc_port is None else f", gRPC on {options.grpc_port},"

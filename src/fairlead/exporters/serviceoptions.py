@@ -45,6 +45,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     port: int
+    grpc_port: int | None
     home: Path
     folder: Path
     command: tuple[str, ...]
