@@ -22,7 +22,7 @@ from fairlead.rollout.rollout import Rollout
 __all__ = ["Watch", "Watches", "last_evidence"]
 
 _GROWN: Final = 0.01
-_LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.2
 _IDLE_SECONDS: Final = 5.0
 
 
