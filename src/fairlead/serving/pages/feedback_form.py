@@ -130,7 +130,7 @@ def asked_again(output: Output, identity: str, said: str, entered: Entered) -> A
     return AnswerForm(
         id=identity,
         said=said,
-        in_words=dict(spelled).get(said, ""),
+        in_words=dict(spelled).get(said, "") if spelled else _number_in_words(said),
         yes_or_no=output.task == "classification",
         widget=widget,
         choices=tuple(others[:SUGGESTIONS]),
@@ -175,7 +175,7 @@ def sentence_of(output: Output, said: Said) -> str:
         parts.append(f"{said.rating} of 5")
     if said.comment is not None:
         parts.append(f"“{said.comment}”")
-    return f"You said: {', '.join(parts)}."
+    return f"You said: {' · '.join(parts)}"
 
 
 def what_is_missing(error: FairleadError) -> tuple[str, str]:
@@ -188,6 +188,13 @@ def what_is_missing(error: FairleadError) -> tuple[str, str]:
             return "What it really was cannot be read.", f"Enter {error.values['expected']}."
         return f"The {field} cannot be taken.", f"It takes {error.values['expected']}."
     return "Your feedback was not taken.", error.hint or "Send it again in a moment."
+
+
+def _number_in_words(said: str) -> str:
+    try:
+        return words.number(float(said))
+    except ValueError:
+        return ""
 
 
 def _the_other(output: Output, said: str) -> str:
