@@ -21,12 +21,24 @@ from fairlead.storage.blobs import Blobs, open_blobs
 from fairlead.storage.database import Database, open_database
 
 if TYPE_CHECKING:
+    from fairlead.alerts.alerts import Alerts
+    from fairlead.alerts.channel import Send
     from fairlead.bundle.reader import Bundle
     from fairlead.packing.packed import Packed
     from fairlead.packing.verify import VerifyReport
     from fairlead.predictor.local import LocalModel
 
-__all__ = ["Stores", "current_actor", "load", "open_stores", "open_version", "pack", "publish_bundle", "verify"]
+__all__ = [
+    "Stores",
+    "current_actor",
+    "load",
+    "open_alerts",
+    "open_stores",
+    "open_version",
+    "pack",
+    "publish_bundle",
+    "verify",
+]
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -43,6 +55,37 @@ def open_stores(config: Config) -> Stores:
         StorageError: One of them cannot be opened, or the database was written by a newer Fairlead.
     """
     return Stores(open_database(config.database_url), open_blobs(config.blobs_url))
+
+
+def open_alerts(config: Config) -> Alerts:
+    """The channels that the settings name; without any, alerts are told to nobody. Reaches no network.
+
+    Raises:
+        InvalidInput: An address cannot be used, or what it needs is not installed.
+        PluginError: A channel cannot be used.
+    """
+    from fairlead.alerts.alerts import Alerts
+
+    wanted = [("webhook", config.alert_webhook)] if config.alert_webhook else []
+    wanted += [(_channel_of(url), url) for url in config.alert_urls.split()]
+    return Alerts([(name, _open_channel(name, url, config.alert_secret or "")) for name, url in wanted])
+
+
+def _channel_of(url: str) -> str:
+    """The channel for an address: the one that is named like its scheme, else Apprise."""
+    from fairlead.plugins import plugin_names
+
+    scheme = url.partition("://")[0]
+    return scheme if scheme in plugin_names("alerts") else "apprise"
+
+
+def _open_channel(name: str, url: str, secret: str) -> Send:
+    from fairlead.alerts.channel import Channel
+    from fairlead.plugins import plugin
+
+    channel = plugin("alerts", name, Channel)
+    assert isinstance(channel, Channel)  # `plugin` has looked
+    return channel.open(url, secret)
 
 
 def current_actor() -> str:

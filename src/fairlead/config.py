@@ -196,6 +196,36 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(gt=0, le=_DAY, description="How long a worker may take for one call, in seconds; then it is replaced."),
     ] = 10.0
+    alert_webhook: Annotated[
+        str | None,
+        Meta(
+            description="The address to which alerts are posted as signed JSON; needs `alert_secret`.",
+            extra={"default": "none", "private": True},
+        ),
+    ] = None
+    alert_secret: Annotated[
+        Annotated[str, Meta(min_length=16, max_length=1024)] | None,
+        Meta(
+            description="What alerts to `alert_webhook` are signed with, at least 16 characters; taken from the environment only.",
+            extra={"default": "none", "private": True, "environment": True},
+        ),
+    ] = None
+    alert_urls: Annotated[
+        str,
+        Meta(
+            max_length=16_384,
+            description="Further addresses for alerts, separated by blanks, as Apprise writes them: "
+            "`mailto://… slack://…`; needs `fairlead[apprise]`.",
+            extra={"private": True},
+        ),
+    ] = ""
+
+    def __repr__(self) -> str:
+        """The settings' names and values, without what is private."""
+        shown = (
+            f"{name}={'…' if _is_private(field) else repr(getattr(self, name))}" for name, field in _FIELDS.items()
+        )
+        return f"Config({', '.join(shown)})"
 
     @property
     def paths(self) -> Paths:
@@ -313,12 +343,19 @@ def _value(  # noqa: PLR0913 - one setting, and all that a message about it says
         if not isinstance(value, str | Path) or not str(value):
             raise InvalidInput(f"{shown} in {source} is {value!r}: it must be a folder.", setting=key)
         return folder / Path(value).expanduser()
+    if (_meta(field.type).extra or {}).get("environment") and source != "the environment":
+        raise InvalidInput(
+            f"{shown} stands in {source}, where others may read it.",
+            hint=f"Give FAIRLEAD_{key.upper()} in the environment.",
+            setting=key,
+        )
     try:
         return msgspec.convert(value, field.type, strict=strict)
     except msgspec.ValidationError as error:
         reason = str(error)
+        told = "wrong" if _is_private(field) else repr(value)
         raise InvalidInput(
-            f"{shown} in {source} is {value!r}: {reason[0].lower()}{reason[1:]}.",
+            f"{shown} in {source} is {told}: {reason[0].lower()}{reason[1:]}.",
             hint=f"{_meta(field.type).description}",
             setting=key,
         ) from error
@@ -333,6 +370,11 @@ def _meta(annotated: Any) -> Meta:
     meta = get_args(annotated)[1]
     assert isinstance(meta, Meta)
     return meta
+
+
+def _is_private(field: msgspec.structs.FieldInfo) -> bool:
+    """Whether its value is shown to nobody."""
+    return bool((_meta(field.type).extra or {}).get("private"))
 
 
 def reference_page() -> str:

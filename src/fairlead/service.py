@@ -119,9 +119,10 @@ def _control_command(config: Config) -> list[str]:
 
 def control(config: Config) -> None:
     """Run the control process until SIGTERM or SIGINT: bring tables and bundles to this machine, carry reports back."""
-    from fairlead.app import open_stores
+    from fairlead.app import open_alerts, open_stores
     from fairlead.console.wishes import fulfil
     from fairlead.rollout.controller import Controller
+    from fairlead.rollout.notices import notice_alert
     from fairlead.serving.processes.delivery import Delivery
 
     set_up_logs(config.log_format, "control")
@@ -138,12 +139,14 @@ def control(config: Config) -> None:
         tokens=paths.tokens,
         token_source=_token_source(),
     )
+    alerts = open_alerts(config)
     controller = Controller(
         stores.database,
         paths.events if config.event_log else None,
         f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
+        tell=lambda notice: alerts.tell(notice_alert(notice)),
     )
-    with closing(_console(config, stores)) as console, closing(controller):
+    with closing(alerts), closing(_console(config, stores)) as console, closing(controller):
         while not stop.wait(delivery.step()):
             console.look()
             fulfil(paths.run, stores.database, stores.blobs)
@@ -432,6 +435,14 @@ def _check_grpc(config: Config) -> None:
         )
     if config.grpc_port == config.port:
         raise InvalidInput(f"HTTP and gRPC cannot share the port {config.port}.", hint="Choose another --grpc-port.")
+
+
+def _check_alerts(config: Config) -> None:
+    """Know before a port opens that nobody waits for alerts in vain."""
+    if config.alert_webhook or config.alert_urls:
+        from fairlead.app import open_alerts
+
+        open_alerts(config)
 
 
 def _reserve(host: str, port: int, *, shared: bool) -> socket.socket:

@@ -1,0 +1,1 @@
+"""Alerts: what a person should hear of, told where they are."""
