@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import print_json, print_line, print_table, say
+
+if TYPE_CHECKING:
+    from fairlead.serving.processes.status import GatewayStatus
 
 __all__ = ["command"]
 
@@ -46,8 +51,27 @@ def command(invocation: Invocation, *, as_json: bool) -> None:
         for one in status.gateways
     ]
     print_table(["gateway", "pid", "revision", "state", "seen", "answered", "failed", "dropped"], rows)
+    _show_shadows(status.gateways)
     for one in status.gateways:
         if one.detail:
             say(f"{one.name}: {one.detail}")
     if any(one.dropped for one in status.gateways):
         say("Events were dropped: the event log could not be written. See that the disk has space.")
+
+
+def _show_shadows(gateways: Sequence[GatewayStatus]) -> None:
+    """How those are doing that stand in the shadow of others, and what is wrong with them."""
+    found = [(gateway.name, one) for gateway in gateways for one in gateway.shadows]
+    if not found:
+        return
+    print_line("")
+    rows = [
+        (one.endpoint, one.model, one.name, name, one.state, one.ok, one.failed, one.dropped, one.waiting)
+        for name, one in found
+    ]
+    print_table(
+        ["in the shadow of", "model", "variant", "gateway", "state", "ok", "failed", "dropped", "waiting"], rows
+    )
+    for name, one in found:
+        if one.detail:
+            say(f"{one.model} at {name}: {one.detail}")

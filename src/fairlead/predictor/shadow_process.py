@@ -14,8 +14,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["main", "step_back"]
+__all__ = ["PATIENCE", "main", "step_back"]
 
+PATIENCE: Final = 3.0
+"""How many times as long as it may compute it may take for an answer: it waits for a core where others are busy."""
 _NICEST: Final = 19
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     step_back()
     from fairlead.predictor import worker_process  # only now, as said above
 
-    worker_process.main()
+    worker_process.main(PATIENCE)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ __all__ = ["Original", "answering", "main", "restrict"]
 _FULL = 0.9
 """The share of its memory at which a process is replaced."""
 
+_LOAD_SECONDS = 60.0
+_Limit = Callable[[float], None]
 _Answer = Callable[[Sequence[Row]], list[Outcome]]
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,6 +66,8 @@ class Original:
         except (KeyError, msgspec.ValidationError) as err:
             raise BundleError("environment.json does not say how the model is asked.", hint="Pack it again.") from err
         self._known = known_categories(bundle.schema)
+        # What a frame needs is loaded here, and not within the time of the first answer.
+        sklearn.frame(bundle.samples.rows[:1], self._schema, self._form)
 
     def answer(self, rows: Sequence[Row]) -> list[Outcome]:
         """Ask the original. Raises whatever the model raises."""
@@ -100,21 +104,26 @@ def restrict(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> None:
-    """Run as a process."""
+def main(patience: float = 1.0) -> None:
+    """Run as a process.
+
+    Args:
+        patience: How many times as long as it may compute an answer may take, for a process that has to wait for a core.
+    """
     folder, digest, socket, memory, seconds = sys.argv[1:]
     restrict(int(memory))
+    limit = _time_limit(patience)
     # Opening has a limit as well: a pickle that never ends must not look like one that is slow.
-    _limit_time(60.0)
+    limit(_LOAD_SECONDS)
     answer = answering(open_bundle(Path(folder), digest))
-    _limit_time(0)
+    limit(0)
     path = Path(socket)
     path.unlink(missing_ok=True)
     os.umask(0o177)  # the socket is for this user only
-    asyncio.run(_serve(answer, path, float(seconds), int(memory)))
+    asyncio.run(_serve(lambda asked: _told(answer, asked, float(seconds), limit), path, int(memory)))
 
 
-async def _serve(answer: _Answer, path: Path, seconds: float, memory: int) -> None:
+async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,7 +136,7 @@ async def _serve(answer: _Answer, path: Path, seconds: float, memory: int) -> No
             await write_frame(writer, _encode(Hello(os.getpid())))
             while True:
                 question = _decode(await read_frame(reader))
-                await write_frame(writer, _encode(_told(answer, question, seconds)))
+                await write_frame(writer, _encode(tell(question)))
                 if _address_space() > _FULL * memory:
                     # A model that leaks is replaced between two answers, before the limit makes it fail within one.
                     stop.set()
@@ -142,9 +151,9 @@ async def _serve(answer: _Answer, path: Path, seconds: float, memory: int) -> No
         writer.close()
 
 
-def _told(answer: _Answer, question: Ask, seconds: float) -> Told:
+def _told(answer: _Answer, question: Ask, seconds: float, limit: _Limit) -> Told:
     """Ask the model within its time; what it raises becomes text for the operator."""
-    _limit_time(seconds)
+    limit(seconds)
     start = time.perf_counter()
     try:
         outcomes = tuple(answer(question.rows))
@@ -155,7 +164,7 @@ def _told(answer: _Answer, question: Ask, seconds: float) -> Told:
     except Exception as err:  # noqa: BLE001 - foreign code may raise anything
         return Told(None, f"{type(err).__name__}: {str(err)[:500]}")
     finally:
-        _limit_time(0)
+        limit(0)
 
 
 def _address_space() -> int:
@@ -163,12 +172,19 @@ def _address_space() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def _limit_time(seconds: float) -> None:
-    """Let the kernel end this process after `seconds`; 0 takes the limit back.
+def _time_limit(patience: float) -> _Limit:
+    """Lets the kernel end this process after some seconds; 0 takes the limit back.
 
-    SIGALRM keeps its default action: a handler in Python would wait for C code to return.
+    The signals keep their default action: a handler in Python would wait for C code to return. Who has to wait for a core is
+    given more time, and is ended all the same by how long it has computed.
     """
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def limit(seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds * patience)
+        if patience > 1.0:
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+
+    return limit
 
 
 def _plain(value: Any) -> Value:

@@ -32,6 +32,7 @@ from fairlead.errors import BundleError, DeadlineExceeded, FairleadError, Overlo
 from fairlead.events import Event, Mirrored, Prediction
 from fairlead.predictor.channel import Channel, Ended
 from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.shadow_process import PATIENCE
 from fairlead.predictor.wire import Ask
 from fairlead.routing.table import Mirror
 from fairlead.schema import Row, Schema, differences
@@ -54,8 +55,8 @@ _QUICK_SECONDS: Final = 0.05
 _SLOW_SECONDS: Final = 0.5
 """A quick run lets the batches grow, a slow one makes them smaller: a slow model must not fail by the size of its batches."""
 _REACH_SECONDS: Final = 5.0
-_PATIENCE: Final = 2.0
-"""How many times as long as one answer may take is waited: another gateway's rows may be before ours."""
+_TURNS: Final = 2.0
+"""How many times as long as an answer may take is waited: another gateway's rows may be before ours."""
 _FRAME: Final = 2**20
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -125,7 +126,7 @@ class Shadow:
         mirror: The shadow.
         folder: Its unpacked bundle.
         path: The socket of its process.
-        timeout: How long its process may take for an answer, in seconds.
+        timeout: How long its process may compute an answer, in seconds.
         note: Records pairs.
         count: Counts what became of the rows.
     """
@@ -150,7 +151,7 @@ class Shadow:
         self._served = live.schema
         self._given = {one.model: one.schema.output.classes for one in live.variants}
         self._folder = folder
-        self._deadline = timeout * _PATIENCE
+        self._deadline = timeout * PATIENCE * _TURNS
         self._note = note
         classes = len(live.schema.output.classes)
         self._channel = Channel(path, max_frame=_FRAME + _MAX_BATCH * 16 * classes)
@@ -222,13 +223,15 @@ class Shadow:
         self._waiting_text -= sum(self._text_of(one.inputs) for one in batch)
         return batch
 
-    def _drop(self) -> None:
-        """Drop what waits, but for a row whose second chance is due."""
-        kept = [one for one in self._suspects if one.ended]
-        self.count.dropped += self.waiting - len(kept)
+    def _give_up(self) -> None:
+        """Drop what waits; a row over which the process ended, and which cannot be asked again soon, has failed."""
+        ended = [one.given for one in self._suspects if one.ended]
+        if ended and self._pairs is not None:
+            self._record(self._pairs.failed(ended, PredictionFailed.code, 0.0))
+        self.count.dropped += self.waiting - len(ended)
         self._waiting.clear()
+        self._suspects.clear()
         self._waiting_text = 0
-        self._suspects = deque(kept)
 
     # -- the process -----------------------------------------------------------------------------------------------
 
@@ -240,12 +243,11 @@ class Shadow:
                 rest = self._breaker.rest
                 if rest:
                     self._listening = False
-                    self._drop()
+                    self._give_up()
                 await asyncio.sleep(rest)
         finally:
             self._listening = False
-            self._drop()
-            self.count.dropped += len(self._suspects)
+            self._give_up()
             self._channel.close()
 
     async def _try_once(self) -> None:
@@ -328,22 +330,26 @@ class Shadow:
         start = time.perf_counter()
         try:
             pairs = await self._answered(batch, self._pairs, start)
-        except DeadlineExceeded as error:
-            self._size = 1
-            self._record(self._pairs.failed(batch, error.code, time.perf_counter() - start))
-        except (Ended, PredictionFailed) as error:
-            alone = len(batch) == 1
-            if alone and (ended or not isinstance(error, Ended)):
-                self._record(self._pairs.failed(batch, PredictionFailed.code, time.perf_counter() - start))
-                return
-            self._size = 1
-            self._breaker.failed()
-            self._suspects.extendleft(_Suspect(one, alone) for one in reversed(batch))
         except asyncio.CancelledError:
             self.count.dropped += len(batch)
             raise
+        except DeadlineExceeded as error:
+            self._breaker.failed()
+            self._size = 1
+            self._record(self._pairs.failed(batch, error.code, time.perf_counter() - start))
+        except (Ended, PredictionFailed) as error:
+            self._breaker.failed()
+            self._size = 1
+            alone = len(batch) == 1
+            if alone and (ended or not isinstance(error, Ended)):
+                self._record(self._pairs.failed(batch, PredictionFailed.code, time.perf_counter() - start))
+            else:
+                self._suspects.extendleft(_Suspect(one, alone) for one in reversed(batch))
         else:
-            self._record(pairs)
+            if self._record(pairs):
+                self._breaker.succeeded()
+            else:
+                self._breaker.failed()
 
     async def _answered(self, batch: Sequence[Prediction], pairs: Pairs, start: float) -> list[Mirrored]:
         told = await self._channel.ask(_encode(Ask(tuple(one.inputs or () for one in batch))), self._deadline)
@@ -359,12 +365,10 @@ class Shadow:
             self._size = max(1, self._size // 2)
         return found
 
-    def _record(self, pairs: Sequence[Mirrored]) -> None:
+    def _record(self, pairs: Sequence[Mirrored]) -> int:
+        """Write pairs down and count them; return how many were answered."""
         self._note(pairs)
         ok = sum(one.status == OK for one in pairs)
         self.count.ok += ok
         self.count.failed += len(pairs) - ok
-        if ok:
-            self._breaker.succeeded()
-        else:
-            self._breaker.failed()
+        return ok

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from loguru import logger
 
 from fairlead.bundle.store import fetch_bundle
-from fairlead.errors import Conflict, FairleadError, StorageError
+from fairlead.errors import BundleError, Conflict, FairleadError, StorageError
 from fairlead.routing.cache import read_cached, write_cached
 from fairlead.routing.store import (
     GatewayReport,
@@ -69,8 +69,15 @@ def deliver(database: Database, blobs: Blobs, *, bundles: Path, table: Path) -> 
             f"The database is empty, but revision {here.revision} is served here; it goes on.",
             hint="Bring the database back, or deploy again.",
         )
+    answering = {variant.digest for variant in wanted.variants()}
     for digest in wanted.digests():
-        fetch_bundle(digest, blobs, bundles)
+        try:
+            fetch_bundle(digest, blobs, bundles)
+        except BundleError as error:
+            if digest in answering:
+                raise
+            # Nobody waits for a shadow: its gateways say that it cannot be loaded.
+            logger.error("A shadow's bundle cannot be delivered: {error}", error=str(error))
     write_cached(table, wanted)
     return wanted
 
