@@ -176,11 +176,11 @@ class Controller:
     def _warm(self, rollout: Rollout) -> None:
         ready, failure = self._readiness(rollout)
         late = self._clock() - rollout.changed > _WARM_SECONDS
-        if failure or late:
+        if ready:
+            self._enter(rollout, 0, f"Every gateway has {rollout.model}.", {})
+        elif failure or late:
             because = failure or f"Not every gateway had {rollout.model} after {_WARM_SECONDS:g} s."
             self._end_badly(rollout, because, {})
-        elif ready:
-            self._enter(rollout, 0, f"Every gateway has {rollout.model}.", {})
 
     def _look(self, rollout: Rollout) -> None:
         watch, now = self._watches.of(rollout), self._clock()
