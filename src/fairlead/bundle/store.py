@@ -17,6 +17,7 @@ import msgspec
 
 from fairlead.bundle.manifest import Manifest
 from fairlead.bundle.reader import MANIFEST, SCHEMA, Bundle, open_bundle, read_manifest
+from fairlead.bundle.unfinished import locked
 from fairlead.errors import BundleError, DigestMismatch, NotFound, StorageError
 from fairlead.schema import Schema
 from fairlead.storage.blobs import Blobs
@@ -115,6 +116,7 @@ def fetch_bundle(digest: str, blobs: Blobs, cache: Path) -> Path:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{digest[:12]}.", dir=cache))
+        lock = locked(fresh)
     except OSError as error:
         raise StorageError(
             f"The cache {cache} cannot be written: {error.strerror}.", hint="Free some space."
@@ -129,6 +131,7 @@ def fetch_bundle(digest: str, blobs: Blobs, cache: Path) -> Path:
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        os.close(lock)
     return folder
 
 

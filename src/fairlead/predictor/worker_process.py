@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -153,6 +154,7 @@ async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> None:
 
 def _told(answer: _Answer, question: Ask, seconds: float, limit: _Limit) -> Told:
     """Ask the model within its time; what it raises becomes text for the operator."""
+    _mind_listeners()
     limit(seconds)
     start = time.perf_counter()
     try:
@@ -165,6 +167,25 @@ def _told(answer: _Answer, question: Ask, seconds: float, limit: _Limit) -> Told
         return Told(None, f"{type(err).__name__}: {str(err)[:500]}")
     finally:
         limit(0)
+
+
+def _watched(*streams: int) -> select.poll:
+    """Tells which of these streams nobody reads any more."""
+    found = select.poll()
+    for stream in streams:
+        found.register(stream, 0)
+    return found
+
+
+_SPEECH = _watched(1, 2)
+
+
+def _mind_listeners() -> None:
+    """What nobody reads any more goes nowhere: a model that prints must not fail because our supervisor has ended."""
+    for stream, _ in _SPEECH.poll(0):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream)
+        os.close(nowhere)
 
 
 def _address_space() -> int:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from loguru import logger
 
 from fairlead.bundle.store import fetch_bundle
+from fairlead.bundle.unfinished import sweep_unfinished
 from fairlead.errors import BundleError, Conflict, FairleadError, StorageError
 from fairlead.routing.cache import read_cached, write_cached
 from fairlead.routing.store import (
@@ -169,6 +170,9 @@ class Delivery:
 
     def step(self) -> float:
         """Look once; return how long to wait before the next look, in seconds."""
+        if self._delivered < 0:
+            for folder in sweep_unfinished(self._bundles):
+                logger.info("{folder}, which a killed process has left, is removed.", folder=folder.name)
         try:
             self._look()
             self._report()

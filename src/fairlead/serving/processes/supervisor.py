@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.predictor.launch import bare_environment
 from fairlead.routing.cache import read_cached
 from fairlead.routing.table import RoutingTable
+from fairlead.serving.processes.relay import relay
 from fairlead.serving.processes.status import read_statuses
 from fairlead.storage.replaced import fingerprint
 
@@ -130,6 +132,7 @@ class Supervisor:
         self.stopping = False
         """Whether `stop` was called."""
         self._fingerprint: tuple[int, int, int] | None = None
+        self._follow_again_at = math.inf
         self._lock = _take_lock(run)
         self._left = left_processes(run)
         self._ending: list[_Ending] = []
@@ -187,16 +190,24 @@ class Supervisor:
             self._end(now)
 
     def _start(self, child: Child) -> None:
+        foreign = child.role.startswith(_WORKERS)
         try:
             # A session of its own, so that Ctrl-C reaches only the supervisor, which then lets requests finish.
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                child.command, stdin=subprocess.DEVNULL, env=child.environment, start_new_session=True
+                child.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if foreign else None,
+                stderr=subprocess.STDOUT if foreign else None,
+                env=child.environment,
+                start_new_session=True,
             )
         except OSError as err:
             logger.error("{role} cannot be started: {error}", role=child.role, error=err)
             child.start_at = time.monotonic() + _BACK_OFF[-1]
             return
         child.started = time.monotonic()
+        if foreign:
+            relay(child.process, child.role)
         self._remember()
 
     def _ended(self, child: Child, code: int, now: float) -> None:
@@ -212,14 +223,16 @@ class Supervisor:
     def _want_workers(self) -> None:
         """Begin the workers that the table needs, end those that it does not need any more."""
         found = fingerprint(self._table)
-        if found is None or found == self._fingerprint:
+        if found is None or (found == self._fingerprint and time.monotonic() < self._follow_again_at):
             return
         self._fingerprint = found
         try:
             revision, wanted = self._wanted()
         except FairleadError as err:
             logger.error("The routing table cannot be followed: {error}", error=str(err))
+            self._follow_again_at = time.monotonic() + _BACK_OFF[-1]
             return
+        self._follow_again_at = math.inf
         for role, command in wanted.items():
             if role not in self._children:
                 self._children[role] = Child(role, command, bare_environment())
