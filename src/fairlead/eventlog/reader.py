@@ -9,9 +9,9 @@ import msgspec
 
 from fairlead.errors import StorageError
 from fairlead.eventlog import segment
-from fairlead.events import Columns, Prediction
+from fairlead.events import Columns, Event, Prediction
 
-__all__ = ["Recorded", "read_log", "read_segment", "segments"]
+__all__ = ["Recorded", "read_events", "read_log", "read_segment", "segments"]
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -26,9 +26,16 @@ class Recorded(msgspec.Struct, frozen=True):
         return dict(zip(self.columns.inputs, self.prediction.inputs or (), strict=False))
 
 
-def segments(folder: Path) -> list[Path]:
-    """The segments below `folder`, oldest first."""
-    return sorted(folder.glob(f"*/*{segment.SUFFIX}"))
+def segments(folder: Path, since: float = 0.0) -> list[Path]:
+    """The segments below `folder`, oldest first.
+
+    Args:
+        folder: Of the event log.
+        since: Segments that were last written to before this time are left out, in seconds since 1970. A segment may be older than
+            its last event by days, so it goes by the file's time and not by the folder's name.
+    """
+    found = sorted(folder.glob(f"*/*{segment.SUFFIX}"))
+    return [path for path in found if _written(path) >= since] if since > 0 else found
 
 
 def read_segment(path: Path) -> Iterator[Recorded | segment.TornTail]:
@@ -61,3 +68,35 @@ def read_log(folder: Path) -> Iterator[Recorded]:
         for event in read_segment(path):
             if isinstance(event, Recorded):
                 yield event
+
+
+def read_events(folder: Path, since: float = 0.0) -> Iterator[Event]:
+    """The events of every kind in all segments below `folder`, segment by segment; torn tails are passed over.
+
+    One segment is held at a time. A segment that is pruned meanwhile is passed over.
+
+    Args:
+        folder: Of the event log.
+        since: Segments without an event after this time are not read, in seconds since 1970; the others are read whole.
+
+    Raises:
+        StorageError: A segment cannot be read.
+    """
+    for path in segments(folder, since):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as err:
+            raise StorageError(f"The segment {path.name} cannot be read: {err.strerror}.") from err
+        for event in segment.read(data):
+            if not isinstance(event, segment.TornTail):
+                yield event
+
+
+def _written(path: Path) -> float:
+    """When a segment was last written to; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -62,34 +62,29 @@ class FeedbackDoor:
     def _take(self, live: LiveEndpoint, connection: Connection, request: Request) -> None:
         try:
             told = read_feedback(live, request.header(b"content-type"), request.body)
+            request.rows = len(told)
+            receipt = self._box.take(live, told, self._source(request))
         except FairleadError as error:
             self._refuse(live, connection, request, error)
         else:
-            self._record(live, connection, request, told)
+            connection.respond(request, 200, _encode(receipt))
 
     async def _take_apart(self, live: LiveEndpoint, connection: Connection, request: Request) -> None:
-        """Read a long body in a thread, so that it does not hold up those who ask."""
+        """Take many at once without holding up those who ask."""
         try:
             told = await asyncio.to_thread(read_feedback, live, request.header(b"content-type"), request.body)
+            request.rows = len(told)
+            receipt = await self._box.take_many(live, told, self._source(request))
         except FairleadError as error:
             self._refuse(live, connection, request, error)
         except Exception:  # noqa: BLE001 - a bug of ours must not leave a caller without an answer
-            logger.exception("Feedback for {endpoint} could not be read.", endpoint=live.name)
+            logger.exception("Feedback for {endpoint} could not be taken.", endpoint=live.name)
             self._refuse(live, connection, request, unexpected())
-        else:
-            self._record(live, connection, request, told)
-
-    def _record(self, live: LiveEndpoint, connection: Connection, request: Request, told: list[Said]) -> None:
-        request.rows = len(told)
-        try:
-            receipt = self._box.take(live, told, self._source(request))
-        except FairleadError as error:
-            connection.respond_error(request, error)
         else:
             connection.respond(request, 200, _encode(receipt))
 
     def _refuse(self, live: LiveEndpoint, connection: Connection, request: Request, error: FairleadError) -> None:
-        self._box.refuse(live)
+        self._box.refuse(live, max(1, request.rows))
         connection.respond_error(request, error)
 
 

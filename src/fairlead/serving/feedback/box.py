@@ -16,40 +16,36 @@ like a repetition here, and is none; the reader, who has all of them with their 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple
+from hashlib import blake2b
+from typing import Final, Literal
+
+import msgspec
 
 from fairlead.answer import Receipt
 from fairlead.errors import NotFound, Overloaded, StorageError
+from fairlead.eventlog.joined import added
 from fairlead.eventlog.writer import EventLog
 from fairlead.events import Feedback
 from fairlead.rows import MAX_PROBLEMS
-from fairlead.schema import Value
 from fairlead.serving.feedback.said import Said
 from fairlead.serving.live import LiveEndpoint
 
-__all__ = ["REMEMBERED", "FeedbackBox", "Kind"]
+__all__ = ["REMEMBERED", "Counted", "FeedbackBox", "events_of", "receipt_of"]
 
 REMEMBERED: Final = 20_000
-"""How many predictions' feedback a process remembers: at most about 20 MB, with long comments not kept."""
+"""How many predictions' feedback a process remembers: about 550 bytes each with a label, a rating, a comment and a number."""
 
-Kind = Literal["answer", "page", "duplicate", "correction", "refused"]
+Counted = Literal["answer", "page", "duplicate", "correction", "refused"]
 """As what feedback is counted, each once: new about an answer, new about the page, told before, contradicting, refused."""
 
 _Key = tuple[str, str, str]
 _RETRY_SECONDS = 5
 _SHOWN = 80
-
-
-class _Known(NamedTuple):
-    """What was told of a prediction, or of the page beside it; a later word stands over an earlier one."""
-
-    label: Value = None
-    rating: int | None = None
-    comment: int | None = None
-    values: tuple[tuple[str, float], ...] = ()
-    source: str = ""
+_SLICE = 200
+"""So many are judged before others have their turn: about a millisecond."""
 
 
 class FeedbackBox:
@@ -61,11 +57,11 @@ class FeedbackBox:
     """
 
     def __init__(self, log: EventLog | None, *, clock: Callable[[], float] = time.time) -> None:
-        self.counts: dict[str, dict[Kind, int]] = {}
+        self.counts: dict[str, dict[Counted, int]] = {}
         """How many of each kind, by endpoint."""
         self._log = log
         self._clock = clock
-        self._known: dict[_Key, _Known] = {}
+        self._known: dict[_Key, Feedback] = {}
 
     @property
     def open(self) -> bool:
@@ -85,84 +81,81 @@ class FeedbackBox:
             StorageError: There is no event log.
             Overloaded: It cannot be written now.
         """
+        events = events_of(live, told, source, self._clock())
+        self.record(events)
+        return receipt_of([self.judge(event) for event in events])
+
+    async def take_many(self, live: LiveEndpoint, told: Sequence[Said], source: str) -> Receipt:
+        """As `take`, for so many that those who ask must be let in between."""
+        events = await asyncio.to_thread(events_of, live, told, source, self._clock())
+        self.record(events)
+        kinds = []
+        for place, event in enumerate(events, 1):
+            kinds.append(self.judge(event))
+            if place % _SLICE == 0:
+                await asyncio.sleep(0)
+        return receipt_of(kinds)
+
+    def record(self, events: Sequence[Feedback]) -> None:
+        """Write to the event log: all of them, or none.
+
+        Raises:
+            StorageError: There is no event log.
+            Overloaded: It cannot be written now.
+        """
         if self._log is None:
             raise StorageError(hint="This service keeps no event log (`event_log`), so it takes no feedback.")
-        if unknown := _unknown(live, told):
-            self._count(live.name, "refused", len(told))
-            raise _never_given(live.name, unknown)
-        fresh: dict[_Key, _Known] = {}
-        kinds = [self._judge(fresh, live.name, one, source) for one in told]
-        now = self._clock()
-        if not self._log.note([_event(live.name, one, source, now) for one in told]):
-            self._count(live.name, "refused", len(told))
+        if not self._log.note(events):
             raise Overloaded(
                 "The feedback cannot be recorded now; none of it was.",
                 hint="Send all of it again later.",
                 retry_after=_RETRY_SECONDS,
             )
-        self._remember(fresh)
-        for kind in kinds:
-            self._count(live.name, kind, 1)
-        return Receipt(len(told), kinds.count("duplicate"), kinds.count("correction"))
 
-    def refuse(self, live: LiveEndpoint) -> None:
-        """Count feedback that could not be read."""
-        self._count(live.name, "refused", 1)
-
-    def _judge(self, fresh: dict[_Key, _Known], endpoint: str, said: Said, source: str) -> Kind:
-        """As what one feedback counts; what is known then is put into `fresh`."""
-        key = (endpoint, said.id, said.about)
-        before = fresh.get(key) or self._known.get(key)
-        told = _known(said, source)
-        if before is None:
-            fresh[key] = told
-            return said.about
-        after = _over(before, told)
-        fresh[key] = after
-        if after == before:
-            return "duplicate"
-        return "correction" if _contradicts(before, told) else said.about
-
-    def _remember(self, fresh: dict[_Key, _Known]) -> None:
-        for key, known in fresh.items():
-            self._known.pop(key, None)  # what was told last is forgotten last
-            self._known[key] = known
-        while len(self._known) > REMEMBERED:
+    def judge(self, event: Feedback) -> Counted:
+        """As what a recorded feedback counts; from now on it is remembered."""
+        key = (event.endpoint, event.id, event.about)
+        # Put in anew: what was told last is forgotten last.
+        kind, self._known[key] = added(self._known.pop(key, None), _short(event))
+        if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
+        counted: Counted = event.about if kind == "new" else kind
+        self._count(event.endpoint, counted, 1)
+        return counted
 
-    def _count(self, endpoint: str, kind: Kind, count: int) -> None:
+    def refuse(self, live: LiveEndpoint, count: int = 1) -> None:
+        """Count feedback that was refused."""
+        self._count(live.name, "refused", count)
+
+    def _count(self, endpoint: str, kind: Counted, count: int) -> None:
         counts = self.counts.setdefault(endpoint, {})
         counts[kind] = counts.get(kind, 0) + count
 
 
-def _known(said: Said, source: str) -> _Known:
-    comment = None if said.comment is None else hash(said.comment)
-    return _Known(said.label, said.rating, comment, tuple(sorted((said.values or {}).items())), source)
+def _short(event: Feedback) -> Feedback:
+    """The feedback with a digest for its comment: enough to know it again."""
+    if event.comment is None:
+        return event
+    return msgspec.structs.replace(event, comment=blake2b(event.comment.encode(), digest_size=8).hexdigest())
 
 
-def _over(before: _Known, told: _Known) -> _Known:
-    """What is known after a later word; where it says nothing, the earlier one stands."""
-    return _Known(
-        before.label if told.label is None else told.label,
-        before.rating if told.rating is None else told.rating,
-        before.comment if told.comment is None else told.comment,
-        tuple(sorted({**dict(before.values), **dict(told.values)}.items())),
-        told.source,
-    )
+def events_of(live: LiveEndpoint, told: Sequence[Said], source: str, now: float) -> list[Feedback]:
+    """Feedback as it is recorded. Pure, for any thread.
+
+    Raises:
+        NotFound: An id was never given out at this endpoint.
+    """
+    if unknown := _unknown(live, told):
+        raise _never_given(live.name, unknown)
+    return [
+        Feedback(one.id, now, live.name, one.label, one.rating, one.comment, one.values or None, one.about, source)
+        for one in told
+    ]
 
 
-def _contradicts(before: _Known, told: _Known) -> bool:
-    """Whether a later word replaces an earlier one; a second comment does not."""
-    label = told.label is not None and before.label is not None and told.label != before.label
-    rating = told.rating is not None and before.rating is not None and told.rating != before.rating
-    numbers = dict(before.values)
-    return label or rating or any(numbers.get(name, value) != value for name, value in told.values)
-
-
-def _event(endpoint: str, said: Said, source: str, now: float) -> Feedback:
-    return Feedback(
-        said.id, now, endpoint, said.label, said.rating, said.comment, said.values or None, said.about, source
-    )
+def receipt_of(kinds: Sequence[Counted]) -> Receipt:
+    """What the caller is told."""
+    return Receipt(len(kinds), kinds.count("duplicate"), kinds.count("correction"))
 
 
 def _unknown(live: LiveEndpoint, told: Sequence[Said]) -> list[tuple[int, str]]:

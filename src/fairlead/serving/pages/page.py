@@ -33,6 +33,7 @@ from fairlead.routing.choice import Caller
 from fairlead.schema import Column, Row, Schema, Value
 from fairlead.serving.feedback.box import FeedbackBox
 from fairlead.serving.feedback.said import FeedbackReader, Said
+from fairlead.serving.dark import people_decide
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import problems
 from fairlead.serving.live import LiveEndpoint
@@ -198,10 +199,10 @@ def _recorded(box: FeedbackBox, endpoint: LiveEndpoint, posted: Mapping[str, str
     output = endpoint.schema.output
     try:
         said = FeedbackReader(output).from_form(feedback_form.fields_of(output, posted))
+        box.take(endpoint, [said], "page")
     except FairleadError:
         box.refuse(endpoint)
         raise
-    box.take(endpoint, [said], "page")
     return said
 
 
@@ -375,6 +376,8 @@ def _endpoint(request: Request) -> LiveEndpoint:
     found = _gateway(request).endpoints.get(name)
     if found is None:
         raise NotFound(f"There is no page {name[:80]!r}.", hint="The start page lists what is served here.")
+    if found.endpoint.dark:
+        raise people_decide(name)
     return found
 
 
