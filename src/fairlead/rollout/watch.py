@@ -52,9 +52,11 @@ class Watch:
     def keep_up(self, rollout: Rollout) -> None:
         """Know the weights that the rollout has had meanwhile."""
         for stretch in rollout.stretches[self._entered :]:
-            if stretch.weight or stretch.mirror:  # before its first step, the candidate only warms up
-                place = Place(stretch.step, stretch.weight / 100, mirrored=not stretch.weight)
-                self.fold.enter(stretch.revision, place)
+            if not stretch.weight and not stretch.mirror:
+                continue  # before its first step, the candidate only warms up
+            # Behind people it answers everything, and nobody stands beside it.
+            share = 1.0 if rollout.dark else stretch.weight / 100
+            self.fold.enter(stretch.revision, Place(stretch.step, share, mirrored=not share))
         self._entered = len(rollout.stretches)
 
     def note(self) -> None:

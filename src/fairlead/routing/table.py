@@ -165,6 +165,16 @@ class RoutingTable(msgspec.Struct, frozen=True):
         others = tuple(other for other in self.endpoints if other.name != name)
         return RoutingTable(self.revision + 1, others, self.secret)
 
+    def undivided(self) -> RoutingTable:
+        """The same table with the stable variants alone, each with all of its endpoint's traffic."""
+        alone = tuple(
+            msgspec.structs.replace(
+                one, variants=(msgspec.structs.replace(one.stable, slots=SLOTS),), division=(), mirrors=()
+            )
+            for one in self.endpoints
+        )
+        return msgspec.structs.replace(self, endpoints=alone)
+
     def variants(self) -> tuple[Variant, ...]:
         """The variants of all endpoints."""
         return tuple(variant for endpoint in self.endpoints for variant in endpoint.variants)

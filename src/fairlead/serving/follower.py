@@ -109,11 +109,21 @@ class Follower:
             return
         self.seen = table.revision
         self.tell("loading", "")
-        endpoints = await asyncio.to_thread(self._loader.load, self._wanted(table), self._gateway.endpoints)
-        self._gateway.swap(table.revision, endpoints)
-        self.on_swap(endpoints)
+        try:
+            await self._swap(table, table.revision)
+        except FairleadError:
+            if self._gateway.revision < 0 and table.undivided() != table:
+                # A process that starts anew has nothing that could go on. A candidate that cannot be loaded must not keep
+                # the stable versions from answering; the revision says that this is not yet what is wanted.
+                await self._swap(table.undivided(), table.revision - 1)
+            raise
         self.tell("ready", "")
         logger.info("Serving revision {revision}.", revision=table.revision)
+
+    async def _swap(self, table: RoutingTable, revision: int) -> None:
+        endpoints = await asyncio.to_thread(self._loader.load, self._wanted(table), self._gateway.endpoints)
+        self._gateway.swap(revision, endpoints)
+        self.on_swap(endpoints)
 
     def _wanted(self, table: RoutingTable) -> RoutingTable:
         if self._only is None:

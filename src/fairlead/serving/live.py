@@ -20,6 +20,7 @@ from fairlead.routing.choice import NOBODY, Caller, Chooser
 from fairlead.routing.table import Endpoint
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Schema, label_text
+from fairlead.serving.dark import PeopleDecide
 from fairlead.serving.ids import Ids
 
 __all__ = ["LiveEndpoint", "LiveVariant"]
@@ -118,10 +119,15 @@ class LiveEndpoint:
         self.road = stable.road
         self.schema = stable.schema
         self.samples = stable.samples
+        self.secret = secret
         self.reader = RowReader(stable.schema, max_rows=max_rows)
         self.ids = Ids(secret, endpoint.name)
-        self.chooser = Chooser(endpoint, stable.schema.names) if len(variants) > 1 else None
-        """Chooses among the variants, where there is a choice."""
+        self.chooser: Chooser | PeopleDecide | None = None
+        """Chooses among the variants, where there is a choice; lets none answer, where people decide."""
+        if endpoint.dark:
+            self.chooser = PeopleDecide(endpoint.name)
+        elif len(variants) > 1:
+            self.chooser = Chooser(endpoint, stable.schema.names)
         self.mirror: Callable[[Sequence[Prediction]], None] | None = None
         """Told what was answered, after it was answered: the shadows listen here. Must return at once."""
 

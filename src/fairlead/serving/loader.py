@@ -55,7 +55,7 @@ class Loader:
         }
 
     def _endpoint(self, endpoint: Endpoint, live: LiveEndpoint | None, secret: bytes) -> LiveEndpoint:
-        if live is not None and live.endpoint == endpoint:
+        if live is not None and live.endpoint == endpoint and live.secret == secret:
             return live
         loaded = {(one.digest, one.model): one for one in live.variants} if live is not None else {}
         variants = [

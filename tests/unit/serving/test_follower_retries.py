@@ -6,7 +6,8 @@ import pytest
 
 from fairlead.errors import BundleError
 from fairlead.routing.cache import write_cached
-from fairlead.routing.table import RoutingTable
+from fairlead.routing.slots import Run
+from fairlead.routing.table import Endpoint, RoutingTable, Variant
 from fairlead.serving.follower import Follower
 
 
@@ -95,3 +96,27 @@ def test_a_fault_of_ours_is_tried_again_as_well_and_shown_to_nobody(followed):
     followed.loader.error = None
     followed.look(1.0)
     assert followed.gateway.revision == 1
+
+
+class PickyLoader(FakeLoader):
+    """Loads a table of stable versions, and nothing with a candidate in it."""
+
+    def load(self, table, live):
+        self.asked += 1
+        if any(one.name == "candidate" for one in table.variants()):
+            raise self.error
+        return {one.name: one for one in table.endpoints}
+
+
+def test_a_process_that_starts_during_a_rollout_answers_by_the_stable_version_if_the_candidate_cannot_be_loaded(
+    tmp_path,
+):
+    followed = Followed(tmp_path)
+    followed.loader = followed.follower._loader = PickyLoader()
+    variants = (Variant("stable", "m:1", "1" * 64, 9000), Variant("candidate", "m:2", "2" * 64, 1000))
+    division = (Run("candidate", 1000), Run("stable", 9000))
+    write_cached(followed.path, RoutingTable(7, (Endpoint("m", variants, division, since=7),)))
+    followed.look(0)
+    assert followed.told[-1] == ("failed", "The bundle is not here yet.")
+    assert followed.gateway.revision == 6, "what is wanted is not served yet, and nobody shall take it for that"
+    assert followed.gateway.endpoints["m"].variants == (Variant("stable", "m:1", "1" * 64, 10_000),)
