@@ -22,7 +22,7 @@ from loguru import logger
 from fairlead.answer import Answer
 from fairlead.errors import DeadlineExceeded, FairleadError, NotFound, Overloaded, PredictionFailed, QueueFull
 from fairlead.eventlog.writer import EventLog
-from fairlead.events import Exposure, Prediction
+from fairlead.events import DARK, Exposure, Prediction
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import Predictor
 from fairlead.routing.choice import NOBODY, Caller
@@ -172,11 +172,17 @@ class Gateway:
         else:
             try:
                 place, unit, exposure = chooser.choose(caller, rows[0])
-            except NotFound as error:
+            except FairleadError as error:
                 self.refuse(live, error, received)
                 done(error)
                 return
             self._admit(_Member(live.variants[place], rows, received, done, live, unit, exposure), expires)
+
+    def submit_dark(
+        self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, expires: float = _NEVER
+    ) -> None:
+        """As `submit`, where people decide: recorded as answered in the dark; `done` must tell nobody more than the ids."""
+        self._admit(_Member(live.stable, rows, received, done, live, None, DARK), expires)
 
     def _divide(  # noqa: PLR0913, PLR0917 - as `submit`
         self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, caller: Caller, expires: float

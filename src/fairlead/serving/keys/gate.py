@@ -158,7 +158,7 @@ def public_need(method: bytes, path: str) -> Need | None:
     parts = path[1:].split("/")
     first, second = parts[0], parts[1] if len(parts) > 1 else ""
     match first:
-        case "predict":
+        case "predict" | "cases":
             return Need("predict", second)
         case "feedback":
             return Need("feedback", second)

@@ -28,17 +28,20 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
 
 from fairlead.errors import FairleadError
+from fairlead.serving.feedback.box import Counted
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.lane import Connection, Handler
 from fairlead.serving.http.problems import method_not_allowed, status_of
 from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.live import LiveVariant
 from fairlead.serving.observing.exposition import OPENMETRICS, TEXT, Family, render
+from fairlead.serving.shadow import MirrorCount
 
 __all__ = ["BOUNDS", "Metrics", "MetricsDoor", "Snapshot", "collect", "fold_ended", "keep_snapshot", "write_snapshot"]
 
@@ -88,7 +91,9 @@ class Snapshot(msgspec.Struct):
         series: Of each variant.
         answers: Answers of the port by status, whatever was asked for.
         counts: Other counters, by name.
+        feedback: How much was taken, by endpoint and kind.
         gauges: What is now, by name.
+        mirrored: Of each version in the shadow of an endpoint.
         folded: In `past.json`: the files that it contains already.
     """
 
@@ -98,7 +103,9 @@ class Snapshot(msgspec.Struct):
     series: list[Series] = []
     answers: dict[int, int] = {}
     counts: dict[str, int] = {}
+    feedback: dict[str, dict[str, int]] = {}
     gauges: dict[str, float] = {}
+    mirrored: list[MirrorCount] = []
     folded: list[str] = []
 
 
@@ -109,14 +116,24 @@ class Metrics:
         process: "gateway-0".
         counts: Tells the counters that others keep, by name.
         gauges: Tells what is now, by name.
+        feedback: How much feedback was taken, by endpoint and kind; looked at again for each snapshot.
+        mirrored: Tells what became of the rows for each shadow.
     """
 
     def __init__(
-        self, process: str, *, counts: Callable[[], Mapping[str, int]], gauges: Callable[[], Mapping[str, float]]
+        self,
+        process: str,
+        *,
+        counts: Callable[[], Mapping[str, int]],
+        gauges: Callable[[], Mapping[str, float]],
+        feedback: Mapping[str, Mapping[Counted, int]] = MappingProxyType({}),
+        mirrored: Callable[[], list[MirrorCount]] = list,
     ) -> None:
         self._process = process
         self._counts = counts
         self._gauges = gauges
+        self._mirrored = mirrored
+        self._feedback = feedback
         self._series: dict[tuple[str, str, str], Series] = {}
         self._live: dict[LiveVariant, Series] = {}
         self._answers: dict[int, int] = {}
@@ -148,7 +165,11 @@ class Metrics:
             series=list(self._series.values()),
             answers=self._answers,
             counts=dict(self._counts()),
+            feedback={
+                name: {str(kind): told for kind, told in counts.items()} for name, counts in self._feedback.items()
+            },
             gauges=dict(self._gauges()),
+            mirrored=self._mirrored(),
         )
 
     def _find(self, live: LiveVariant) -> Series:
@@ -316,14 +337,24 @@ def fold_ended(run: Path) -> None:
 def _sum(snapshots: Sequence[Snapshot]) -> Snapshot:
     total = Snapshot("")
     series: dict[tuple[str, str, str], Series] = {}
+    mirrored: dict[tuple[str, str], MirrorCount] = {}
     for snapshot in snapshots:
         _add(total.answers, snapshot.answers)
         _add(total.counts, snapshot.counts)
+        for endpoint, counts in snapshot.feedback.items():
+            known = endpoint in total.feedback or len(total.feedback) < _MAX_SERIES
+            _add(total.feedback.setdefault(endpoint if known else "other", {}), counts)
         for one in snapshot.series:
             key = (one.endpoint, one.version, one.variant)
             if key not in series and len(series) >= _MAX_SERIES:
                 key = _OTHER
             _merge(series.setdefault(key, Series(*key)), one)
+        for count in snapshot.mirrored:
+            whose = (count.endpoint, count.version)
+            if whose not in mirrored and len(mirrored) >= _MAX_SERIES:
+                whose = _OTHER[:2]
+            _merge_mirrored(mirrored.setdefault(whose, MirrorCount(*whose)), count)
+    total.mirrored = [mirrored[key] for key in sorted(mirrored)]
     total.series = [series[key] for key in sorted(series)]
     return total
 
@@ -335,6 +366,12 @@ def _merge(into: Series, one: Series) -> None:
     into.seconds += one.seconds
     if len(one.buckets) == len(into.buckets):  # another version of Fairlead may have had other buckets
         into.buckets = [a + b for a, b in zip(into.buckets, one.buckets, strict=True)]
+
+
+def _merge_mirrored(into: MirrorCount, one: MirrorCount) -> None:
+    into.ok += one.ok
+    into.failed += one.failed
+    into.dropped += one.dropped
 
 
 def _add(into: dict[_Key, int], more: Mapping[_Key, int]) -> None:
@@ -376,11 +413,29 @@ def _counted(total: Snapshot) -> Iterator[Family]:
     answers = Family("fairlead_answers", "counter", "All answers of the port by status, whatever was asked for.")
     for code in sorted(total.answers):
         answers.add(total.answers[code], {"code": str(code)})
-    yield from (requests, rows, seconds, answers)
+    yield from (requests, rows, seconds, answers, _feedback(total))
     for name, text in _COUNTS.items():
         family = Family(f"fairlead_{name}", "counter", text)
         family.add(total.counts.get(name, 0))
         yield family
+    yield _mirrored(total)
+
+
+def _mirrored(total: Snapshot) -> Family:
+    family = Family("fairlead_mirrored", "counter", "Rows for a shadow: answered, failed, or dropped and never asked.")
+    for one in total.mirrored:
+        labels = {"endpoint": one.endpoint, "version": one.version}
+        for outcome, count in (("ok", one.ok), ("failed", one.failed), ("dropped", one.dropped)):
+            family.add(count, {**labels, "outcome": outcome})
+    return family
+
+
+def _feedback(total: Snapshot) -> Family:
+    family = Family("fairlead_feedback", "counter", "Feedback by endpoint and kind; each is counted once.")
+    for endpoint in sorted(total.feedback):
+        for kind, count in sorted(total.feedback[endpoint].items()):
+            family.add(count, {"endpoint": endpoint, "kind": kind})
+    return family
 
 
 _COUNTS: Final = {
@@ -405,6 +460,12 @@ def _gauged(alive: Sequence[Snapshot]) -> Iterator[Family]:
             if name in one.gauges:
                 family.add(one.gauges[name], {"process": f"{one.process}"}, once=True)
         yield family
+    waiting = Family("fairlead_mirror_queue_depth", "gauge", "Rows that wait for a shadow.")
+    for one in alive:
+        for shadow in one.mirrored:
+            labels = {"endpoint": shadow.endpoint, "version": shadow.version, "process": one.process}
+            waiting.add(shadow.waiting, labels, once=True)
+    yield waiting
 
 
 class _Process(msgspec.Struct):

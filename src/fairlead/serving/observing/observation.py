@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 from loguru import logger
 
 from fairlead.eventlog.writer import EventLog
 from fairlead.logs import open_lines
+from fairlead.serving.feedback.box import Counted
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.lane import Lane
 from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.keys.proxies import Proxies
+from fairlead.serving.mirroring import Shadows
 from fairlead.serving.observing.access_log import AccessLog
 from fairlead.serving.observing.identity import identify
 from fairlead.serving.observing.metrics import Metrics, MetricsDoor, keep_snapshot
@@ -40,6 +42,8 @@ class Observation:
         gateway: Told of every request to an endpoint.
         log: The event log, whose counts are told.
         access_log: A file, "-" for stdout, or "off".
+        feedback: How much feedback was taken, by endpoint and kind.
+        shadows: Whose counts are told.
         proxies: Who is believed about whom they speak for.
     """
 
@@ -52,13 +56,17 @@ class Observation:
         *,
         log: EventLog | None,
         access_log: str,
+        feedback: Mapping[str, Mapping[Counted, int]],
+        shadows: Shadows,
         proxies: Proxies,
     ) -> None:
         self._run = run
         self._lane = lane
         self._gateway = gateway
         self._log = log
-        self._metrics = Metrics(process, counts=self._counts, gauges=self._gauges)
+        self._metrics = Metrics(
+            process, counts=self._counts, gauges=self._gauges, feedback=feedback, mirrored=shadows.counts
+        )
         self._access_log = _open_access_log(process, access_log, proxies)
         self._tracing = open_tracing(os.environ, process)
         self.door = MetricsDoor(self._metrics, gateway, run)

@@ -63,7 +63,7 @@ def docs_values(document: Mapping[str, Any], base: str) -> dict[str, object]:
         base: Where this service is reached, "http://127.0.0.1:8080".
     """
     paths = document["paths"]
-    sections = tuple(_section(document, path, base) for path in paths if "post" in paths[path])
+    sections = tuple(_section(document, path, base) for path in paths if path.startswith("/predict/"))
     return {"sections": sections, "refusals": _refusals(document), "base": base}
 
 

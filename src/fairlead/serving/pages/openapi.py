@@ -76,14 +76,19 @@ def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int, token_need
         token_needed: Whether nobody may ask without a token; where they may, one does no harm.
     """
     paths: dict[str, Any] = {
-        f"/predict/{name}": {"post": _operation(one, max_body)} for name, one in sorted(endpoints.items())
+        f"/cases/{name}" if one.endpoint.dark else f"/predict/{name}": {
+            "post": _cases_operation(one) if one.endpoint.dark else _operation(one, max_body)
+        }
+        for name, one in sorted(endpoints.items())
     }
     paths["/livez"] = {"get": _live()}
     paths["/readyz"] = {"get": _ready()}
     schemas: dict[str, Any] = {"Problem": _problem_schema(), "Ready": _ready_schema()}
     for name, one in sorted(endpoints.items()):
         schemas[f"{name}.Row"] = _row_schema(one, max_body)
-        schemas[f"{name}.Answer"] = _answer_schema(one)
+        schemas[f"{name}.Case" if one.endpoint.dark else f"{name}.Answer"] = (
+            _case_schema(one) if one.endpoint.dark else _answer_schema(one)
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,7 +98,7 @@ def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int, token_need
             "description": "One operation for each endpoint, typed from the schema of the model that answers.",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": "predictions"}, {"name": "health"}],
+        "tags": [{"name": "predictions"}, {"name": "cases"}, {"name": "health"}],
         "security": [{_SCHEME: []}] if token_needed else [{}, {_SCHEME: []}],
         "paths": paths,
         "components": {
@@ -138,6 +143,62 @@ def _operation(endpoint: LiveEndpoint, max_body: int) -> dict[str, Any]:
         "parameters": [_deadline()],
         "requestBody": {"required": True, "content": _request_content(endpoint, max_body)},
         "responses": {"200": _answered(endpoint), **{str(status): _reference(status) for status, _, _ in _REFUSALS}},
+    }
+
+
+def _cases_operation(endpoint: LiveEndpoint) -> dict[str, Any]:
+    """Where people decide, and the model answers in the dark."""
+    case = {"$ref": f"#/components/schemas/{endpoint.name}.Case"}
+    id_schema = {
+        "type": "string",
+        "maxLength": 80,
+        "description": "Of this case; a decision that comes later refers to it.",
+    }
+    told = {"type": "object", "properties": {"id": id_schema}, "required": ["id"]}
+    most = endpoint.reader.max_rows
+    request: dict[str, Any] = {
+        "schema": {"oneOf": [case, {"type": "array", "items": case, "minItems": 1, "maxItems": most}]}
+    }
+    example = example_row(endpoint)
+    if example is not None:
+        request["examples"] = {"one": {"summary": "One case", "value": {"case": example}}}
+    answer = {"schema": {"oneOf": [told, {"type": "array", "items": told, "minItems": 1, "maxItems": most}]}}
+    refusals = {str(status): _reference(status) for status, _, _ in _REFUSALS}
+    return {
+        "operationId": f"cases_{endpoint.name}",
+        "tags": ["cases"],
+        "summary": f"Tell a case that a person decides: {endpoint.schema.output.target or endpoint.name}",
+        "description": f"{endpoint.model} answers in the dark: recorded beside the decision, and told to nobody.",
+        "parameters": [_deadline()],
+        "requestBody": {"required": True, "content": {"application/json": request}},
+        "responses": {
+            "202": {
+                "description": "The case's id, or one for each case in order.",
+                "content": {"application/json": answer},
+            },
+            **refusals,
+        },
+    }
+
+
+def _case_schema(endpoint: LiveEndpoint) -> dict[str, Any]:
+    decided = {"description": "What a person decided; it may come later, to /feedback."}
+    output = endpoint.schema.output
+    decision: dict[str, Any] = (
+        {"type": ["number", "null"], "minimum": -_LARGEST, "maximum": _LARGEST}
+        if output.task == "regression"
+        else {"enum": [*output.classes, None]}
+    )
+    return {
+        "type": "object",
+        "title": f"A case for {endpoint.name}",
+        "properties": {
+            "case": {"$ref": f"#/components/schemas/{endpoint.name}.Row"},
+            "decision": {**decision, **decided},
+        },
+        "required": ["case"],
+        "additionalProperties": False,
+        "maxProperties": 2,
     }
 
 

@@ -31,9 +31,9 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, NotFound, Overloaded, SchemaMismatch
 from fairlead.routing.choice import Caller
 from fairlead.schema import Column, Row, Schema, Value
+from fairlead.serving.dark import people_decide
 from fairlead.serving.feedback.box import FeedbackBox
 from fairlead.serving.feedback.said import FeedbackReader, Said
-from fairlead.serving.dark import people_decide
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import problems
 from fairlead.serving.live import LiveEndpoint

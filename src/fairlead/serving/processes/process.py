@@ -29,7 +29,9 @@ from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor
 from fairlead.predictor.worker import Worker, socket_path
 from fairlead.serving.doors import invocations
+from fairlead.serving.doors.cases import Cases
 from fairlead.serving.doors.door import Door, Doors
+from fairlead.serving.doors.feedback import FeedbackDoor
 from fairlead.serving.doors.health import Health
 from fairlead.serving.doors.invocations import Invocations
 from fairlead.serving.doors.meant import MeantEndpoint
@@ -38,6 +40,7 @@ from fairlead.serving.doors.repository import Repository
 from fairlead.serving.doors.rest import Rest
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoints
 from fairlead.serving.doors.v1 import V1
+from fairlead.serving.feedback.box import FeedbackBox
 from fairlead.serving.follower import LOOK_SECONDS, Follower
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http import errorbody
@@ -49,6 +52,7 @@ from fairlead.serving.keys.keyring import OPEN_SCOPES, Keyring
 from fairlead.serving.keys.proxies import Proxies
 from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.loader import Loader
+from fairlead.serving.mirroring import Shadows
 from fairlead.serving.observing.observation import OFF, Observation
 from fairlead.serving.processes.status import GatewayStatus, State, remove_status, write_status
 from fairlead.serving.processes.wishes import Wishes
@@ -158,13 +162,16 @@ class _Process:
         writer = f"{settings.name}-{os.getpid()}"
         self._log = EventLog(settings.events, writer, segment_bytes=settings.segment_bytes) if settings.events else None
         self._gateway = Gateway(self._log, deadline=settings.request_deadline, max_in_flight=settings.max_in_flight)
+        self._feedback = FeedbackBox(self._log)
+        self._shadows = Shadows(settings.run, settings.bundles, timeout=settings.worker_timeout, log=self._log)
         self._bridge = Bridge(self._make_pages)
         self._lane = Lane(settings.limits)
         proxies = Proxies(settings.trusted_proxies)
         where = settings.access_log
         self._observation = Observation(
-            settings.name, settings.run, self._lane, self._gateway, log=self._log, access_log=where, proxies=proxies
-        )
+            settings.name, settings.run, self._lane, self._gateway, log=self._log, access_log=where, proxies=proxies,
+            feedback=self._feedback.counts, shadows=self._shadows,
+        )  # fmt: skip
         self._keyring = _keyring(settings)
         self._meant = MeantEndpoint(self._gateway, settings.invocations)
         hosts = Hosts(settings.host, settings.port, settings.allowed_hosts)
@@ -220,6 +227,7 @@ class _Process:
         self._server.close()
         await asyncio.gather(self._lane.drain(self._settings.drain), self._close_grpc())
         await self._gateway.close()
+        await self._shadows.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -256,6 +264,8 @@ class _Process:
             Health(self._gateway),
             self._observation.door,
             self._rest,
+            FeedbackDoor(self._gateway, self._feedback, self._source),
+            Cases(self._gateway, self._feedback),
             Repository(self._gateway, tensors, wishes, self._actor),
             OpenInference(self._gateway, tensors, max_body=max_body),
             V1(self._gateway, tensors, max_body=max_body),
@@ -266,6 +276,11 @@ class _Process:
         token = self._keyring.find(request.header(b"authorization"))
         return f"token {token.name}" if token else "a token that was revoked meanwhile"
 
+    def _source(self, request: Request) -> str:
+        """Who sends feedback, as the event log has it."""
+        token = self._keyring.find(request.header(b"authorization"))
+        return token.name if token else "http"
+
     def _make_pages(self) -> ASGIApp:
         from fairlead.serving.pages.web import build_app  # Starlette and Jinja are not needed to predict
 
@@ -273,10 +288,12 @@ class _Process:
             self._gateway,
             max_body=self._settings.limits.max_body,
             token_needed=lambda: not self._keyring.open_to("predict"),
+            feedback=self._feedback,
         )
 
     def _swapped(self, endpoints: Mapping[str, LiveEndpoint]) -> None:
         self._lane.routes = self._rest.routes(endpoints)
+        self._shadows.follow(endpoints)
 
     def _tell(self, state: State, detail: str) -> None:
         self._state, self._detail = state, detail
@@ -291,6 +308,7 @@ class _Process:
             answered=self._gateway.answered,
             failed=self._gateway.failed,
             dropped=self._log.dropped if self._log is not None else 0,
+            shadows=self._shadows.statuses(),
         )
         write_status(self._settings.run, status)
 
