@@ -13,9 +13,10 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from fairlead.answer import Answer
+from fairlead.answer import Answer, Receipt
 from fairlead.errors import FairleadError, Overloaded
 from fairlead.refs import check_name
+from fairlead.schema import Value
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -55,7 +56,48 @@ class Client:
     def predict_text(self, endpoint: str, text: str, *, csv: bool = False) -> Answer | list[Answer]:
         """Ask about rows that are JSON or CSV already: one reply to one object, else a list. Raises as `predict`."""
         kind = "text/csv" if csv else "application/json"
-        return msgspec.json.decode(self._send(endpoint, text.encode(), kind), type=Answer | list[Answer])
+        return msgspec.json.decode(self._send(_path(endpoint), text.encode(), kind), type=Answer | list[Answer])
+
+    def feedback(  # noqa: PLR0913 - what feedback may say, each by its name
+        self,
+        endpoint: str,
+        identity: str,
+        *,
+        label: Value = None,
+        rating: int | None = None,
+        comment: str | None = None,
+        values: Mapping[str, float] | None = None,
+        about: str = "answer",
+    ) -> Receipt:
+        """Tell what became of one prediction.
+
+        Args:
+            endpoint: That was asked.
+            identity: The answer's `id`.
+            label: What proved true, or what a person decided.
+            rating: 1 (bad) to 5 (good).
+            comment: In a person's words.
+            values: Numbers by name, such as what it earned.
+            about: "answer", or "page" for the page and the way of working.
+
+        Raises:
+            NotFound: The id was never given out at this endpoint.
+            InvalidInput: It cannot be taken; `SchemaMismatch` names the field.
+            Unauthenticated: The service wants a token; `Forbidden` says that another is needed.
+            Overloaded: The service cannot be reached, or cannot record it now.
+        """
+        told = _told(identity, label=label, rating=rating, comment=comment, values=values, about=about)
+        return self.feedback_many(endpoint, [told])
+
+    def feedback_many(self, endpoint: str, told: Sequence[Mapping[str, Any]]) -> Receipt:
+        """Tell what became of many predictions, each with its `id`: all of it is recorded, or nothing. Raises as `feedback`."""
+        reply = self._send(_feedback_path(endpoint), _body(told), "application/json")
+        return msgspec.json.decode(reply, type=Receipt)
+
+    def feedback_text(self, endpoint: str, text: str, *, csv: bool = False) -> Receipt:
+        """Tell what stands in JSON or CSV already. Raises as `feedback`."""
+        reply = self._send(_feedback_path(endpoint), text.encode(), "text/csv" if csv else "application/json")
+        return msgspec.json.decode(reply, type=Receipt)
 
     def ready(self) -> bool:
         """Whether the service says it is ready."""
@@ -69,11 +111,11 @@ class Client:
         self._http.close()
 
     def _post(self, endpoint: str, content: object) -> bytes:
-        return self._send(endpoint, _body(content), "application/json")
+        return self._send(_path(endpoint), _body(content), "application/json")
 
-    def _send(self, endpoint: str, body: bytes, kind: str) -> bytes:
+    def _send(self, path: str, body: bytes, kind: str) -> bytes:
         try:
-            reply = self._http.post(_path(endpoint), content=body, headers={"content-type": kind})
+            reply = self._http.post(path, content=body, headers={"content-type": kind})
         except httpx.TransportError as err:
             raise _unreachable(self._url, err) from err
         return _checked(reply)
@@ -104,11 +146,30 @@ class AsyncClient:
 
     async def predict(self, endpoint: str, row: Mapping[str, Any]) -> Answer:
         """Ask about one row. Raises as `Client.predict`."""
-        return msgspec.json.decode(await self._post(endpoint, row), type=Answer)
+        return msgspec.json.decode(await self._post(_path(endpoint), row), type=Answer)
 
     async def predict_many(self, endpoint: str, rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
         """Ask about many rows at once. Raises as `Client.predict`."""
-        return msgspec.json.decode(await self._post(endpoint, rows), type=list[Answer])
+        return msgspec.json.decode(await self._post(_path(endpoint), rows), type=list[Answer])
+
+    async def feedback(  # noqa: PLR0913 - as `Client.feedback`
+        self,
+        endpoint: str,
+        identity: str,
+        *,
+        label: Value = None,
+        rating: int | None = None,
+        comment: str | None = None,
+        values: Mapping[str, float] | None = None,
+        about: str = "answer",
+    ) -> Receipt:
+        """Tell what became of one prediction, as `Client.feedback`."""
+        told = _told(identity, label=label, rating=rating, comment=comment, values=values, about=about)
+        return await self.feedback_many(endpoint, [told])
+
+    async def feedback_many(self, endpoint: str, told: Sequence[Mapping[str, Any]]) -> Receipt:
+        """Tell what became of many predictions, as `Client.feedback_many`."""
+        return msgspec.json.decode(await self._post(_feedback_path(endpoint), told), type=Receipt)
 
     async def ready(self) -> bool:
         """Whether the service says it is ready."""
@@ -121,10 +182,10 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _post(self, endpoint: str, content: object) -> bytes:
+    async def _post(self, path: str, content: object) -> bytes:
         try:
             headers = {"content-type": "application/json"}
-            reply = await self._http.post(_path(endpoint), content=_body(content), headers=headers)
+            reply = await self._http.post(path, content=_body(content), headers=headers)
         except httpx.TransportError as err:
             raise _unreachable(self._url, err) from err
         return _checked(reply)
@@ -145,6 +206,16 @@ def _shown(token: str | None) -> dict[str, str]:
 
 def _path(endpoint: str) -> str:
     return f"/predict/{check_name(endpoint, 'endpoint')}"
+
+
+def _feedback_path(endpoint: str) -> str:
+    return f"/feedback/{check_name(endpoint, 'endpoint')}"
+
+
+def _told(identity: str, *, about: str, **said: object) -> dict[str, object]:
+    """One feedback as it is sent, without what was not said."""
+    found = {"id": identity, **{name: value for name, value in said.items() if value is not None}}
+    return found if about == "answer" else {**found, "about": about}
 
 
 def _body(content: object) -> bytes:
