@@ -257,3 +257,20 @@ def test_every_matrix_is_read_as_numpy_wrote_it(data):
     schema = Schema((Column("x", "number"), Column("y", "number")), Output("regression"))
     rows = reader(schema).read([tensor("input", datatype, values.reshape(count, 2))])
     assert rows == [tuple(map(float, row)) for row in values.reshape(count, 2).tolist()]
+
+
+def test_the_likeliest_classes_are_told_as_tritons_page_prints_them():
+    # Its example: of [1, 5, 10, 4] the two highest are 10 (index 2) and 5 (index 1), "<value>:<index>:<label>".
+    writer = TensorWriter(Schema(MIXED.columns, Output("classification", classes=("a", "b", "c"), probabilities=True)))
+    answers = [
+        Answer("c", "1", "m:1", {"a": 0.125, "b": 0.25, "c": 0.625}),
+        Answer("a", "2", "m:1", {"a": 0.375, "b": 0.25, "c": 0.375}),
+    ]
+    specs = writer.check(["id", "probabilities"], {"probabilities": 2})
+    told = writer.write(answers, specs)[1]
+    assert (told.datatype, told.shape) == ("BYTES", (2, 2))
+    assert told.data == ["0.625:2:c", "0.25:1:b", "0.375:0:a", "0.375:2:c"]
+    assert writer.check(["probabilities"], {"probabilities": 9})[0].shape == (-1, 3)
+    for name, count in (("prediction", 1), ("id", 1), ("probabilities", -1)):
+        with pytest.raises(InvalidInput, match="classes"):
+            writer.check([name], {name: count})

@@ -22,6 +22,7 @@ from fairlead.schema import Row
 from fairlead.serving.doors.door import LARGE, Written, answer, segments, tell
 from fairlead.serving.doors.openinference_wire import Asked, Wanted, header_length, read_request, write_response
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints, version_number
+from fairlead.serving.doors.tensors import TensorSpec
 from fairlead.serving.gateway import Gateway
 from fairlead.serving.http.compression import accepted, compress, inflate
 from fairlead.serving.http.lane import Connection, Handler
@@ -30,7 +31,7 @@ from fairlead.serving.http.request import Request
 
 __all__ = ["OpenInference"]
 
-EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
+EXTENSIONS: Final = ("binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics")
 
 _PREFIX: Final = b"/v2"
 _BINARY: Final = b"application/octet-stream"
@@ -149,7 +150,7 @@ class OpenInference:
             body = inflate(body, encoding, limit=self._max_body)
         length = header_length(request.header(b"inference-header-content-length"))
         asked = Asked((endpoint.reader.sole(body),), binary=True) if length == 0 else read_request(body, length)
-        endpoint.writer.check([one.name for one in asked.outputs])
+        _specs(endpoint, asked.outputs)
         rows = endpoint.reader.read(asked.tensors)
         return rows, partial(_written, endpoint, asked, accepted(request.header(b"accept-encoding")))
 
@@ -157,7 +158,7 @@ class OpenInference:
 def _written(endpoint: TensorEndpoint, asked: Asked, encoding: bytes, answers: Sequence[Answer]) -> Written:
     """The answer's body, content type and header lines."""
     wanted = asked.outputs or [Wanted(spec.name, asked.binary) for spec in endpoint.writer.specs]
-    specs = endpoint.writer.check([one.name for one in wanted])
+    specs = _specs(endpoint, wanted)
     tensors = endpoint.writer.write(answers, specs)
     # A caller who gave the request no name gets ours: the first prediction's.
     request_id = asked.id or answers[0].id
@@ -167,6 +168,11 @@ def _written(endpoint: TensorEndpoint, asked: Asked, encoding: bytes, answers: S
     if length is None:
         return body, _JSON, headers
     return body, _BINARY, headers + b"inference-header-content-length: %d\r\n" % length
+
+
+def _specs(endpoint: TensorEndpoint, wanted: Sequence[Wanted]) -> tuple[TensorSpec, ...]:
+    classes = {one.name: one.classes for one in wanted if one.classes}
+    return endpoint.writer.check([one.name for one in wanted], classes)
 
 
 def _live() -> object:

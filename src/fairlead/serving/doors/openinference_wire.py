@@ -49,10 +49,11 @@ class _Infer(msgspec.Struct, gc=False):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An output that was asked for by name, and whether as bytes."""
+    """An output that was asked for by name, whether as bytes, and as how many of its classes; 0 for its numbers."""
 
     name: str
     binary: bool
+    classes: int = 0
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -185,9 +186,14 @@ def _values(one: _Input) -> Sequence[Value]:
 
 
 def _wanted(one: _Output, *, binary: bool) -> Wanted:
-    if one.parameters is not None and one.parameters.keys() & {"shared_memory_region", "classification"}:
-        raise InvalidInput(f"Output {one.name[:80]!r}: shared memory and classification are not served.")
-    return Wanted(one.name, _flag(one.parameters, "binary_data", otherwise=binary))
+    if one.parameters is None:
+        return Wanted(one.name, binary)
+    if "shared_memory_region" in one.parameters:
+        raise InvalidInput(f"Output {one.name[:80]!r}: shared memory is not served.")
+    classes = one.parameters.get("classification") or 0
+    if type(classes) is not int:
+        raise InvalidInput("The parameter `classification` is a number of classes.")
+    return Wanted(one.name, _flag(one.parameters, "binary_data", otherwise=binary), classes)
 
 
 def _flag(parameters: _Parameters | None, name: str, *, otherwise: bool) -> bool:

@@ -68,6 +68,7 @@ _SAFE_INTEGER: Final = 2**53
 _PREDICTION: Final = "prediction"
 _PROBABILITIES: Final = "probabilities"
 _ID: Final = "id"
+_NO_CLASSES: Final[Mapping[str, int]] = {}
 
 
 class TensorSpec(NamedTuple):
@@ -203,12 +204,19 @@ class TensorWriter:
         """What a client may ask for; without being asked, all of it is answered, in this order."""
         self._by_name = {spec.name: spec for spec in specs}
 
-    def check(self, names: Sequence[str]) -> tuple[TensorSpec, ...]:
+    def check(self, names: Sequence[str], classes: Mapping[str, int] = _NO_CLASSES) -> tuple[TensorSpec, ...]:
         """The outputs that were asked for, in their order; all of them where none was named.
 
+        Args:
+            names: Of the outputs.
+            classes: By output, how many of its classes are asked for instead of its numbers, the likeliest first (Triton's
+                classification extension).
+
         Raises:
-            InvalidInput: There is no such output, or one was named twice.
+            InvalidInput: There is no such output, one was named twice, or it has no classes.
         """
+        if classes:
+            return tuple(self._ranked(one, classes.get(one.name, 0)) for one in self.check(names))
         if not names:
             return self.specs
         if len(names) > len(self.specs) or len(set(names)) != len(names):
@@ -223,9 +231,22 @@ class TensorWriter:
         rows = len(answers)
         return [Tensor(one.name, one.datatype, (rows, one.shape[1]), self._values(one, answers)) for one in specs]
 
+    def _ranked(self, spec: TensorSpec, count: int) -> TensorSpec:
+        """The output as its likeliest classes, at most as many as there are."""
+        if not count:
+            return spec
+        if spec.name != _PROBABILITIES or count < 0:
+            raise InvalidInput(
+                f"Output {spec.name!r} cannot be given as {count} classes.",
+                hint=f"Ask {_PROBABILITIES!r} for one or more, or leave the parameter `classification` out.",
+            )
+        return TensorSpec(spec.name, "BYTES", (-1, min(count, spec.shape[1])))
+
     def _values(self, spec: TensorSpec, answers: Sequence[Answer]) -> list[Value | bytes]:
         if spec.name == _ID:
             return [answer.id for answer in answers]
+        if spec.name == _PROBABILITIES and spec.datatype == "BYTES":
+            return [text for answer in answers for text in _likeliest(answer, spec.shape[1])]
         if spec.name == _PROBABILITIES:
             return [chance for answer in answers for chance in (answer.probabilities or {}).values()]
         if spec.datatype == "BYTES":
@@ -245,6 +266,13 @@ def specs_of_inputs(schema: Schema) -> tuple[TensorSpec, ...]:
             name += "_"
         specs.append(TensorSpec(name, "FP64", (-1, len(specs))))
     return tuple(specs)
+
+
+def _likeliest(answer: Answer, count: int) -> list[str]:
+    """The likeliest classes as "probability:index:label"; of equal ones the first stands first."""
+    told = list((answer.probabilities or {}).items())
+    places = sorted(range(len(told)), key=lambda place: -told[place][1])[:count]
+    return [f"{told[place][1]!r}:{place}:{told[place][0]}" for place in places]
 
 
 def raw_of(tensor: Tensor) -> bytes:

@@ -37,7 +37,7 @@ __all__ = ["Actor", "Inference", "Sized", "read_sized"]
 Actor = Callable[[bytes | None], str]
 """Who asks, by the call's `authorization`."""
 
-_EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "statistics", "model_configuration")
+_EXTENSIONS: Final = ("binary_tensor_data", "classification", "model_repository", "statistics", "model_configuration")
 _LARGE: Final = 64 * 1024
 """A longer request is read, and its reply written, in a thread; together they have a bound."""
 
@@ -331,10 +331,24 @@ class Inference:
 def _read(served: _Served, request: Any) -> tuple[Sequence[TensorSpec], list[Row]]:
     """What is asked for, and the rows."""
     endpoint = served.endpoint
-    specs = endpoint.writer.check([one.name for one in request.outputs]) if request.outputs else endpoint.writer.specs
+    specs = _asked(endpoint, request.outputs) if request.outputs else endpoint.writer.specs
     if (row := served.one_row.read(request)) is not None:
         return specs, [row]
     return specs, endpoint.reader.read(read_inputs(request))
+
+
+def _asked(endpoint: TensorEndpoint, outputs: Sequence[Any]) -> Sequence[TensorSpec]:
+    """The outputs by name; each may be asked for as its likeliest classes.
+
+    Raises:
+        InvalidInput: There is no such output, it has no classes, or is wanted in shared memory.
+    """
+    if any("shared_memory_region" in one.parameters for one in outputs):
+        raise InvalidInput("Shared memory is not served.", hint="Take the outputs from the reply.")
+    asked = {one.name: one.parameters["classification"] for one in outputs if "classification" in one.parameters}
+    if any(one.WhichOneof("parameter_choice") != "int64_param" for one in asked.values()):
+        raise InvalidInput("The parameter `classification` is a number of classes, as int64_param.")
+    return endpoint.writer.check([one.name for one in outputs], {name: one.int64_param for name, one in asked.items()})
 
 
 def _reply(served: _Served, request: Any, answers: list[Answer], specs: Sequence[TensorSpec]) -> Any:
