@@ -288,7 +288,8 @@ def test_text_of_strangers_is_escaped_on_every_page(client):
 
 def test_an_empty_service_says_what_to_do_next():
     empty = Pages(build_app(gateway(())))
-    assert "fairlead deploy" in empty.get("/").text
+    assert "fairlead deploy" in empty.get("/", headers=HTML).text
+    assert empty.get("/").json() == {"status": "alive", "endpoints": []}
     assert "fairlead deploy" in empty.get("/docs").text
     assert [path for path in empty.get("/openapi.json").json()["paths"] if "predict" in path] == []
 

@@ -17,6 +17,7 @@ __all__ = ["failures", "held_against"]
 CONFIG = """
 suppress-health-check = ["all"]
 hooks = '{hooks}'
+request-timeout = 60
 
 [cache]
 enabled = false
@@ -44,7 +45,7 @@ def held_against(document: str, folder: Path, *options: str, examples: int) -> s
     hooks = Path(schemathesis_checks.__file__)
     (folder / "schemathesis.toml").write_text(CONFIG.format(hooks=hooks, examples=examples))
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", document, "--no-color", "--no-shrink"]
-    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, timeout=250, check=False)
 
 
 def failures(said: str) -> str:

@@ -16,7 +16,7 @@ from tensor_models import pack_all
 
 from running import cli, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 OURS = "positive_data_acceptance,not_a_server_error"
 """Its own checks that `schemathesis_checks` has better versions of."""
@@ -33,11 +33,11 @@ def service(tmp_path_factory):
 
 def test_before_the_first_token_the_document_demands_none_and_afterwards_it_is_as_it_says(service, tmp_path):
     address = f"{service.url}/openapi.json"
-    document = httpx.get(address).json()
+    document = httpx.get(address, timeout=30).json()
     assert {} in document["security"]
     token = cli(service.home, "token", "create", "tester", "--scope", "predict").stdout.strip()
-    service.wait_for(lambda: httpx.get(address).status_code == 401)
-    document = httpx.get(address, headers={"Authorization": f"Bearer {token}"}).json()
+    service.wait_for(lambda: httpx.get(address, timeout=30).status_code == 401)
+    document = httpx.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=30).json()
     assert {} not in document["security"]
 
     header = ("--header", f"Authorization: Bearer {token}")
@@ -46,5 +46,5 @@ def test_before_the_first_token_the_document_demands_none_and_afterwards_it_is_a
     assert done.returncode == 0, failures(done.stdout)
     assert f"Tested: {len(document['paths'])}" in done.stdout
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 100
-    assert httpx.get(f"{service.url}/readyz").json()["endpoints"] == ["customers", "diabetes", "iris"]
+    assert httpx.get(f"{service.url}/readyz", timeout=30).json()["endpoints"] == ["customers", "diabetes", "iris"]
     assert "Traceback" not in service.log

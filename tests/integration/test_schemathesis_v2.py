@@ -21,7 +21,7 @@ from tensor_models import floats, pack_all
 
 from running import cli, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 WHEEL = "mlserver==1.7.1"
 
@@ -99,18 +99,18 @@ def test_every_answer_of_the_data_plane_is_as_the_protocols_document_says(servic
     assert f"Tested: {sum('get' in one or 'post' in one for one in document['paths'].values())}" in said
     assert int(re.search(r"(\d+) generated", said)[1]) > 500
     # The example hits: were it refused, the fuzzer would have seen the shape of no answer at all.
-    assert httpx.post(f"{service.url}/v2/models/iris/infer", json=example).status_code == 200
+    assert httpx.post(f"{service.url}/v2/models/iris/infer", json=example, timeout=30).status_code == 200
     assert "Traceback" not in service.log
 
 
 def test_every_answer_of_the_model_repository_is_as_the_protocols_document_says(service, documents, tmp_path):
     token = cli(service.home, "token", "create", "t", "--scope", "predict", "--scope", "deploy").stdout.strip()
     header = {"Authorization": f"Bearer {token}"}
-    service.wait_for(lambda: httpx.post(f"{service.url}/v2/repository/index").status_code == 401)
+    service.wait_for(lambda: httpx.post(f"{service.url}/v2/repository/index", timeout=30).status_code == 401)
     document = aimed(documents["model_repository"], ["iris", "nothing"], [], {})
 
     said = run(document, service, tmp_path, "--header", f"Authorization: Bearer {token}", examples=2)
 
     assert "Tested: 3" in said
-    assert httpx.post(f"{service.url}/v2/repository/index", headers=header).status_code == 200
+    assert httpx.post(f"{service.url}/v2/repository/index", headers=header, timeout=30).status_code == 200
     assert "Traceback" not in service.log

@@ -75,3 +75,48 @@ def test_a_model_of_one_column_takes_plain_numbers_as_tensorflow_servings_half_p
 def test_what_does_not_fit_is_refused(body, error):
     with pytest.raises(error):
         read_rows(READER, body.encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": [{"tag": {"b64": "Zm9v"}, "sensor": 1}, {"sensor": 2.5, "tag": None}]},
+        {"instances": [[{"b64": "Zm9v"}, 1], [None, 2.5]]},
+        {"inputs": {"tag": [{"b64": "Zm9v"}, None], "sensor": [1, 2.5]}},
+    ],
+)
+def test_a_text_may_come_as_base64_as_tensorflow_servings_page_says(body):
+    # RFC 4648's own vector: BASE64("foo") = "Zm9v".
+    assert read_rows(READER, json.dumps(body).encode())[0] == EXPECTED
+
+
+def test_a_model_of_one_text_takes_base64_alone_and_a_column_of_that_name_stays_a_column():
+    texts = RowReader(Schema((Column("x", "string"),), Output("regression")))
+    assert read_rows(texts, b'{"instances": [{"b64": "SMOpIQ=="}, "b64"]}')[0] == [("H\u00e9!",), ("b64",)]
+    column = RowReader(Schema((Column("b64", "string"),), Output("regression")))
+    assert read_rows(column, b'{"instances": [{"b64": "Zm9v"}]}')[0] == [("Zm9v",)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "error"),
+    [
+        ('{"b64": "Zm9"}', InvalidInput),
+        ('{"b64": "Zm 9v"}', InvalidInput),
+        ('{"b64": "/w=="}', InvalidInput),
+        ('{"b64": 1}', InvalidInput),
+        ('{"b64": "Zm9v", "b64": "Zm9v"}', InvalidInput),
+        ('{"b64": "Zm9v", "x": 1}', SchemaMismatch),
+        ('{"b64": NaN}', InvalidInput),
+        ('{"b64": ' + "[" * 5000 + "]" * 5000 + "}", InvalidInput),
+    ],
+)
+def test_what_is_no_base64_of_a_text_is_refused(entry, error):
+    with pytest.raises(error):
+        read_rows(READER, b'{"instances":[{"tag":%b,"sensor":1}]}' % entry.encode())
+
+
+def test_numbers_beside_base64_keep_every_digit():
+    body = b'{"instances":[{"tag":{"b64":"Zm9v"},"sensor":0.30000000000000004}]}'
+    assert read_rows(READER, body)[0] == [("foo", 0.30000000000000004)]
+    with pytest.raises(InvalidInput):
+        read_rows(READER, b'{"instances":[{"tag":{"b64":"Zm9v"},"sensor":1e999}]}')

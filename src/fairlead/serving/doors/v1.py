@@ -4,8 +4,8 @@
 /v1/models   /v1/models/{endpoint}[/versions/{number}]   …/metadata   …:predict
 ```
 
-`instances` holds rows, as objects or as arrays in the order of the schema; `inputs` holds columns, or rows as well. What comes
-back are the labels or numbers alone, as both servers answer: who needs probabilities asks `/predict` or `/v2`.
+`instances` holds rows, as objects or as arrays in the order of the schema; `inputs` holds columns, or rows as well. A text may
+come as base64 (`base64_texts`). What comes back are the labels or numbers alone, as both servers answer: who needs probabilities asks `/predict` or `/v2`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, NotFound, SchemaMismatch
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Value
+from fairlead.serving.doors.base64_texts import MARK, plain
 from fairlead.serving.doors.door import LARGE, Written, answer, segments, tell
 from fairlead.serving.doors.tensor_endpoint import TensorEndpoint, TensorEndpoints
 from fairlead.serving.doors.tensors import TensorSpec
@@ -142,6 +143,8 @@ def read_rows(reader: RowReader, body: bytes) -> tuple[list[Row], Sequence[str]]
         if len(given) != 1 or len(_KEYS.findall(_outside(body, given[0]))) != 1:
             raise InvalidInput("Give either `instances` or `inputs`, once.")
         raw = bytes(given[0])
+        if MARK in raw and "b64" not in reader.schema.names:
+            raw = plain(raw)
         if given[0] is asked.inputs and _OBJECT.match(raw):
             # TensorFlow Serving answers columns under `outputs`, KServe everything under `predictions`.
             return _columns(reader, raw), ("predictions", "outputs")

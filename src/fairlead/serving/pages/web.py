@@ -153,12 +153,17 @@ def _too_large(limit: int) -> TooLarge:
 
 
 async def _index(request: Request) -> Response:
+    """What is served: a page for a browser; for a program its names, with the word that KServe's V1 client waits for."""
     endpoints = request.app.state.gateway.endpoints
+    if not _for_browser(request):
+        return _json({"status": "alive", "endpoints": sorted(endpoints)}, {"Vary": "Accept"})
     listed = [
         {"name": name, "model": one.model, "output": one.schema.output, "columns": len(one.schema.columns)}
         for name, one in sorted(endpoints.items())
     ]
-    return _html(look.render("index.html", endpoints=listed))
+    page = _html(look.render("index.html", endpoints=listed))
+    page.headers["Vary"] = "Accept"
+    return page
 
 
 async def _docs(request: Request) -> Response:
@@ -168,10 +173,7 @@ async def _docs(request: Request) -> Response:
 
 
 async def _openapi(request: Request) -> Response:
-    from starlette.responses import Response
-
-    content = msgspec.json.encode(_document(request))
-    return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache"})
+    return _json(_document(request), {})
 
 
 async def _asset(request: Request) -> Response:
@@ -203,6 +205,17 @@ def _document(request: Request) -> dict[str, Any]:
 
 def _base(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def _for_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _json(told: object, headers: Mapping[str, str]) -> Response:
+    from starlette.responses import Response
+
+    content = msgspec.json.encode(told)
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache", **headers})
 
 
 def _html(text: str, status: int = 200) -> Response:
@@ -245,7 +258,7 @@ def _refusal(request: Request, error: FairleadError, status: int, headers: dict[
     from starlette.responses import Response
 
     told = problems.problem(error, status)
-    if "text/html" in request.headers.get("accept", ""):
+    if _for_browser(request):
         response = _html(look.render("error.html", problem=told), status)
     else:
         response = Response(problems.problem_bytes(error, status), status, media_type=problems.CONTENT_TYPE)
