@@ -29,6 +29,7 @@ from fairlead.rollout.store import (
     commit,
     find_quarantined,
     insert,
+    last_move,
     last_promoted,
     lift_quarantine,
     list_rollouts,
@@ -39,7 +40,7 @@ from fairlead.schema import Schema, Value, differences
 from fairlead.storage.blobs import Blobs
 from fairlead.storage.database import Database
 
-__all__ = ["Begun", "abort", "approve", "begin", "pause", "promote", "resume", "roll_back"]
+__all__ = ["UNCONDITIONAL", "Begun", "Terms", "abort", "approve", "begin", "pause", "promote", "resume", "roll_back"]
 
 _SHOWN: Final = 5
 
@@ -54,6 +55,23 @@ class Begun(msgspec.Struct, frozen=True):
 
     rollout: Rollout
     superseded: Rollout | None
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """On what terms something is done; otherwise it is refused.
+
+    Attributes:
+        rollout: Only to the rollout of this number; for a rollback, if it is the endpoint's last.
+        revision: Only while that rollout is at this revision: nobody has moved it since it was looked at.
+        dry_run: Check everything, and change nothing.
+    """
+
+    rollout: int | None = None
+    revision: int | None = None
+    dry_run: bool = False
+
+
+UNCONDITIONAL: Final = Terms()
 
 
 def begin(  # noqa: PLR0913 - where, what, who, and what else is allowed
@@ -213,7 +231,9 @@ def _check_fit(plan: Plan, served: Schema | None, candidate: Schema, version: Ve
             raise InvalidInput(f"{where}: there is no column {name!r}.", hint=f"There are: {columns}.", field=where)
 
 
-def promote(database: Database, endpoint: str, *, actor: str, because: str = "") -> Rollout:
+def promote(
+    database: Database, endpoint: str, *, actor: str, because: str = "", terms: Terms = UNCONDITIONAL
+) -> Rollout:
     """Let the candidate answer alone from now on, whatever steps are left.
 
     Raises:
@@ -228,19 +248,19 @@ def promote(database: Database, endpoint: str, *, actor: str, because: str = "")
                 hint="`fairlead status` shows when it is; a service must be running.",
             )
 
-    return _moved(database, endpoint, "promoting", actor, because or f"{actor} promoted it.", check=check)
+    return _moved(database, endpoint, "promoting", actor, because or f"{actor} promoted it.", terms, check=check)
 
 
-def abort(database: Database, endpoint: str, *, actor: str, because: str = "") -> Rollout:
+def abort(database: Database, endpoint: str, *, actor: str, because: str = "", terms: Terms = UNCONDITIONAL) -> Rollout:
     """Take the candidate out of the traffic at once.
 
     Raises:
         NotFound, Conflict: As `promote`.
     """
-    return _moved(database, endpoint, "aborting", actor, because or f"{actor} aborted it.")
+    return _moved(database, endpoint, "aborting", actor, because or f"{actor} aborted it.", terms)
 
 
-def pause(database: Database, endpoint: str, *, actor: str, because: str = "") -> Rollout:
+def pause(database: Database, endpoint: str, *, actor: str, because: str = "", terms: Terms = UNCONDITIONAL) -> Rollout:
     """Keep the weights as they are; guardrails are watched on.
 
     Raises:
@@ -251,10 +271,12 @@ def pause(database: Database, endpoint: str, *, actor: str, because: str = "") -
         if rollout.state == "paused":
             raise Conflict(f"Rollout {rollout.number} of {endpoint!r} is paused already: {rollout.because}")
 
-    return _moved(database, endpoint, "paused", actor, because or f"{actor} paused it.", check=check)
+    return _moved(database, endpoint, "paused", actor, because or f"{actor} paused it.", terms, check=check)
 
 
-def resume(database: Database, endpoint: str, *, actor: str, because: str = "") -> Rollout:
+def resume(
+    database: Database, endpoint: str, *, actor: str, because: str = "", terms: Terms = UNCONDITIONAL
+) -> Rollout:
     """Go on where it was paused; the step's time begins anew.
 
     Raises:
@@ -265,18 +287,22 @@ def resume(database: Database, endpoint: str, *, actor: str, because: str = "") 
         if rollout.state != "paused":
             raise Conflict(f"Rollout {rollout.number} of {endpoint!r} is {rollout.state}, not paused.")
 
-    return _moved(database, endpoint, "progressing", actor, because or f"{actor} resumed it.", check=check, again=True)
+    return _moved(
+        database, endpoint, "progressing", actor, because or f"{actor} resumed it.", terms, check=check, again=True
+    )
 
 
-def approve(database: Database, endpoint: str, *, actor: str, because: str = "") -> Rollout:
+def approve(
+    database: Database, endpoint: str, *, actor: str, because: str = "", terms: Terms = UNCONDITIONAL
+) -> Rollout:
     """Let it go on after a step that asks for approval.
 
     Raises:
         NotFound: No rollout is under way.
         Conflict: Nothing is to be approved where it is.
     """
-    with database.write() as connection:
-        rollout = _require_active(connection, endpoint)
+    with database.read() if terms.dry_run else database.write() as connection:
+        rollout = _agreed(connection, _require_active(connection, endpoint), terms)
         if rollout.state not in {"progressing", "paused"} or not rollout.here.approve:
             raise Conflict(
                 f"Rollout {rollout.number} of {endpoint!r} is {rollout.state} in step {rollout.step + 1}, which asks for no "
@@ -285,12 +311,17 @@ def approve(database: Database, endpoint: str, *, actor: str, because: str = "")
             )
         told = because or f"{actor} approved step {rollout.step + 1}."
         approved = msgspec.structs.replace(rollout, approved=rollout.step)
-        approved, _ = commit(connection, moved(approved, "progressing", told, time.time()), actor)
+        approved = moved(approved, "progressing", told, time.time())
+        if terms.dry_run:
+            return approved
+        approved, _ = commit(connection, approved, actor)
         append_log(connection, approved, actor, "approved", told, {"step": rollout.step})
     return approved
 
 
-def roll_back(database: Database, blobs: Blobs, endpoint: str, *, actor: str, because: str = "") -> Rollout:
+def roll_back(  # noqa: PLR0913 - where, who, why, and on what terms
+    database: Database, blobs: Blobs, endpoint: str, *, actor: str, because: str = "", terms: Terms = UNCONDITIONAL
+) -> Rollout:
     """Return to the version that was promoted before: a pointer move for as long as it is kept warm.
 
     Raises:
@@ -304,12 +335,18 @@ def roll_back(database: Database, blobs: Blobs, endpoint: str, *, actor: str, be
     problems = check_bundle(version.digest, blobs)
     if problems:
         raise problems[0]
-    with database.write() as connection:
+    with database.read() if terms.dry_run else database.write() as connection:
         version = resolve_in(connection, _former(connection, endpoint))
+        for last in list_rollouts(connection, endpoint, limit=1):
+            _agreed(connection, last, terms)
         live = read_table(connection).endpoint(endpoint)
         assert live is not None  # `_former` has found it
-        told = because or f"{actor} rolled back from {live.stable.model}."
-        carry_out(connection, direct_rollout(endpoint, version, live, actor, told), actor, action="rolled back")
+        rollout = direct_rollout(
+            endpoint, version, live, actor, because or f"{actor} rolled back from {live.stable.model}."
+        )
+        if terms.dry_run:
+            return rollout
+        carry_out(connection, rollout, actor, action="rolled back")
         return list_rollouts(connection, endpoint, limit=1)[0]
 
 
@@ -336,22 +373,44 @@ def _former(connection: sa.Connection, endpoint: str) -> ModelRef:
     return ModelRef.parse(last.stable)
 
 
-def _moved(  # noqa: PLR0913 - where, where to, who and why
+def _moved(  # noqa: PLR0913, PLR0917 - where, where to, who and why
     database: Database,
     endpoint: str,
     state: State,
     actor: str,
     because: str,
+    terms: Terms,
     *,
     check: Callable[[Rollout], None] = lambda _: None,
     again: bool = False,
 ) -> Rollout:
-    with database.write() as connection:
-        rollout = _require_active(connection, endpoint)
+    with database.read() if terms.dry_run else database.write() as connection:
+        rollout = _agreed(connection, _require_active(connection, endpoint), terms)
         check(rollout)
-        step = rollout.step if again else None
-        done, _ = commit(connection, moved(rollout, state, because, time.time(), step=step), actor)
+        done = moved(rollout, state, because, time.time(), step=rollout.step if again else None)
+        if not terms.dry_run:
+            done, _ = commit(connection, done, actor)
     return done
+
+
+def _agreed(connection: sa.Connection, rollout: Rollout, terms: Terms) -> Rollout:
+    """The rollout, if the terms hold.
+
+    Raises:
+        Conflict: Somebody was faster; the message tells who.
+    """
+    if terms.rollout in {None, rollout.number} and terms.revision in {None, rollout.revision}:
+        return rollout
+    last = last_move(connection, rollout.number)
+    who = last.actor if last is not None else rollout.actor
+    raise Conflict(
+        f"{who} was faster: rollout {rollout.number} of {rollout.endpoint!r} is {rollout.state} at revision "
+        f"{rollout.revision}: {rollout.because}",
+        hint="Look at it again, and decide again.",
+        rollout=rollout.number,
+        revision=rollout.revision,
+        actor=who,
+    )
 
 
 def _require_active(connection: sa.Connection, endpoint: str) -> Rollout:

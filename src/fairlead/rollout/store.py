@@ -37,6 +37,8 @@ __all__ = [
     "find_rollout",
     "history",
     "insert",
+    "last_look",
+    "last_move",
     "last_promoted",
     "lift_quarantine",
     "list_rollouts",
@@ -237,12 +239,28 @@ def history(database: Database, rollout: int, *, looks: bool = True, limit: int 
     query = query.order_by(rollout_log.c.sequence.desc()).limit(limit)
     with database.read() as connection:
         rows = connection.execute(query).all()
-    return [
-        LogEntry(
-            row.sequence, row.rollout, row.time, row.actor, row.kind, row.because, msgspec.json.decode(row.content)
-        )
-        for row in reversed(rows)
-    ]
+    return [_entry(row) for row in reversed(rows)]
+
+
+def last_look(connection: sa.Connection, rollout: int) -> LogEntry | None:
+    """The newest look at a rollout, as far as one was written down."""
+    return _last(connection, rollout, rollout_log.c.kind == "look")
+
+
+def last_move(connection: sa.Connection, rollout: int) -> LogEntry | None:
+    """What somebody or the plan did last with a rollout."""
+    return _last(connection, rollout, rollout_log.c.kind != "look")
+
+
+def _last(connection: sa.Connection, rollout: int, kind: sa.ColumnElement[bool]) -> LogEntry | None:
+    query = sa.select(rollout_log).where(rollout_log.c.rollout == rollout, kind)
+    row = connection.execute(query.order_by(rollout_log.c.sequence.desc()).limit(1)).first()
+    return None if row is None else _entry(row)
+
+
+def _entry(row: sa.Row[Any]) -> LogEntry:
+    content = msgspec.json.decode(row.content)
+    return LogEntry(row.sequence, row.rollout, row.time, row.actor, row.kind, row.because, content)
 
 
 def put_in_quarantine(connection: sa.Connection, rollout: Rollout) -> None:
