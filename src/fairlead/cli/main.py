@@ -44,6 +44,7 @@ VERBS = {
     "deploy": "Let an endpoint answer with a version.",
     "status": "Show what is served, and how it is doing.",
     "predict": "Ask a running service.",
+    "feedback": "Tell what became of predictions, and see what was told.",
     "batch": "Score a table with a version: Parquet, CSV, JSON lines or a database.",
     "token": "Create, list and revoke the tokens that callers show.",
     "export": "Make files that others run: systemd, Supervisor, nginx.",

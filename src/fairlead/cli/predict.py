@@ -11,7 +11,7 @@ from fairlead.cli.invocation import Invocation, pass_invocation
 from fairlead.cli.output import print_json
 from fairlead.errors import InvalidInput, StorageError
 
-__all__ = ["command"]
+__all__ = ["command", "given_text"]
 
 
 @click.command("predict")
@@ -29,7 +29,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     TARGET is an endpoint of a running service (flights), or with --local a version (flights:champion). ROWS is one JSON
     object, an array of objects, or a file: .json, .jsonl or .csv; `-`, or nothing, reads JSON from standard input.
     """
-    text, suffix = _text(rows)
+    text, suffix = given_text(rows)
     if local:
         print_json(_answer_here(invocation, target, text, suffix))
         return
@@ -59,8 +59,13 @@ def _answer_here(invocation: Invocation, ref: str, text: str, suffix: str) -> ob
     return shown[0] if single else shown
 
 
-def _text(rows: str | None) -> tuple[str, str]:
-    """What was given as text, and how it is read: ".json" or ".csv"."""
+def given_text(rows: str | None) -> tuple[str, str]:
+    """What was given as JSON, as a file or on standard input: as text, and how it is read: ".json" or ".csv".
+
+    Raises:
+        InvalidInput: The file is not UTF-8.
+        StorageError: The file cannot be read.
+    """
     if rows is None or rows == "-":
         return sys.stdin.read(), ".json"
     if rows.lstrip()[:1] in {"{", "["}:
