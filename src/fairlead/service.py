@@ -37,6 +37,7 @@ from fairlead.tokens import TokenSet
 if TYPE_CHECKING:
     from fairlead.app import Stores
     from fairlead.console.server import ConsoleServer
+    from fairlead.rollout.summary import Summary
     from fairlead.serving.http.asgi import ASGIApp
     from fairlead.serving.keys.keyring import Keyring
     from fairlead.serving.processes.delivery import TokenSource
@@ -279,11 +280,12 @@ class ServedEndpoint(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """What is deployed, and what the live gateways do with it."""
+    """What is deployed, what the live gateways do with it, and the rollouts that are under way."""
 
     revision: int
     endpoints: tuple[ServedEndpoint, ...]
     gateways: tuple[GatewayStatus, ...]
+    rollouts: tuple[Summary, ...] = ()
 
 
 def service_status(config: Config, stores: Stores) -> ServiceStatus:
@@ -292,16 +294,19 @@ def service_status(config: Config, stores: Stores) -> ServiceStatus:
     Raises:
         StorageError: The database cannot be read.
     """
+    from fairlead.rollout.store import active_rollouts
+    from fairlead.rollout.summary import summarize
     from fairlead.routing.store import read_table
 
     with stores.database.read() as connection:
         table = read_table(connection)
+        rollouts = tuple(summarize(connection, one) for one in active_rollouts(connection))
     endpoints = tuple(
         ServedEndpoint(endpoint.name, one.name, one.model, one.slots * 100 / SLOTS, _road(config, one.digest))
         for endpoint in table.endpoints
         for one in endpoint.variants
     )
-    return ServiceStatus(table.revision, endpoints, tuple(_gateways(config, stores)))
+    return ServiceStatus(table.revision, endpoints, tuple(_gateways(config, stores)), rollouts)
 
 
 def _road(config: Config, digest: str) -> str:

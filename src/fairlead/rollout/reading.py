@@ -16,7 +16,7 @@ import difflib
 import json
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -27,7 +27,7 @@ from fairlead.errors import InvalidInput
 from fairlead.rollout.plan import Plan, Seconds, complete
 from fairlead.rollout.rules import check
 
-__all__ = ["KINDS", "Kind", "plain", "plan_from_flags", "plan_of", "read_plan"]
+__all__ = ["KINDS", "Kind", "plain", "plan_from_flags", "plan_of", "read_plan", "whole", "write_plan"]
 
 Kind = Literal["yaml", "toml", "json"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -85,6 +85,8 @@ def plan_from_flags(  # noqa: PLR0913 - one for each flag
     on_inconclusive: str | None = None,
     keep_warm: str | None = None,
     promote: bool | None = None,
+    audience: Mapping[str, object] | None = None,
+    metrics: Sequence[Mapping[str, object]] = (),
 ) -> Plan:
     """The plan of a command line, complete and checked.
 
@@ -103,6 +105,8 @@ def plan_from_flags(  # noqa: PLR0913 - one for each flag
         on_inconclusive: What happens then.
         keep_warm: How long the former version stays loaded.
         promote: Whether to promote without asking.
+        audience: Whom it is for, as in a plan.
+        metrics: What is measured, as in a plan; the strategy's own where there is none.
 
     Raises:
         InvalidInput: The flags make no plan.
@@ -112,23 +116,60 @@ def plan_from_flags(  # noqa: PLR0913 - one for each flag
     if baking and steps is None:
         raise InvalidInput("`--bake` and `--samples` are about steps.", hint="Give the steps: `--steps 1,10,50`.")
     listed = None if steps is None else [_step(text.strip(), baking) for text in steps.split(",")]
-    metrics = None
+    measured = list(metrics)
     if goal is not None:
         aim = _given(**{"name": goal, "from": "feedback", "role": "goal", "label_delay": label_delay})
-        metrics = [{"name": "error_rate"}, aim]
+        measured = [*(measured or [{"name": "error_rate"}]), aim]
     elif label_delay is not None:
         raise InvalidInput("`--label-delay` is about a goal from feedback.", hint="Give the goal: `--goal rating`.")
     assignment = _given(key=key)
     analysis = _given(alpha=alpha, max_duration=max_duration, on_inconclusive=on_inconclusive)
     rollback = _given(keep_warm=keep_warm)
-    whole = _given(strategy=strategy, steps=listed, metrics=metrics, promote=promote)
+    told = _given(strategy=strategy, steps=listed, metrics=measured or None, promote=promote, audience=audience or None)
     parts = {"assignment": assignment, "analysis": analysis, "rollback": rollback}
-    return plan_of({"endpoint": endpoint, "candidate": candidate, **whole, **{k: v for k, v in parts.items() if v}})
+    return plan_of({"endpoint": endpoint, "candidate": candidate, **told, **{k: v for k, v in parts.items() if v}})
 
 
 def plain(plan: Plan) -> dict[str, Any]:
     """The plan as people write it; `plan_of` makes the same plan of it."""
     return _told(plan)
+
+
+def whole(plan: Plan) -> dict[str, Any]:
+    """The plan as `plain`, with all that holds though nobody said it."""
+    metrics = [{"name": one.name, "role": one.role, **_told(one)} for one in plan.metrics]
+    told: dict[str, Any] = {
+        **_told(plan),
+        "strategy": plan.strategy,
+        "assignment": _all_told(plan.assignment),
+        "steps": [_told(one) for one in plan.steps],
+        "metrics": metrics,
+        "analysis": _all_told(plan.analysis),
+        "rollback": _all_told(plan.rollback),
+        "promote": plan.promote,
+    }
+    return {field.name: told[field.name] for field in msgspec.structs.fields(Plan) if field.name in told}
+
+
+def write_plan(plan: Plan) -> str:
+    """The whole plan as the YAML that `read_plan` takes."""
+    return yaml.safe_dump(_short(whole(plan)), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def _all_told(value: msgspec.Struct) -> dict[str, Any]:
+    """A structure with what is at its default; what is not set stays out."""
+    fields = msgspec.structs.fields(type(value))
+    told = {field.encode_name: _told_entry(field.type, getattr(value, field.name)) for field in fields}
+    return {name: one for name, one in told.items() if one is not None}
+
+
+def _short(value: Any) -> Any:
+    """Numbers as people write them: 1 and not 1.0."""
+    if isinstance(value, dict):
+        return {name: _short(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _given(**flags: object) -> dict[str, object]:
