@@ -56,7 +56,7 @@ class Watch:
                 continue  # before its first step, the candidate only warms up
             # Behind people it answers everything, and nobody stands beside it.
             share = 1.0 if rollout.dark else stretch.weight / 100
-            self.fold.enter(stretch.revision, Place(stretch.step, share, mirrored=not share))
+            self.fold.enter(stretch.revision, Place(stretch.step, share or stretch.mirror / 100, mirrored=not share))
         self._entered = len(rollout.stretches)
 
     def note(self) -> None:
