@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from fairlead.app import open_stores
@@ -24,3 +26,9 @@ def change_endpoint(home, endpoint, **fields):
         table = read_table(connection)
         changed = table.with_endpoint(msgspec.structs.replace(table.endpoint(endpoint), **fields))
         return write_table(connection, changed, table.revision).revision
+
+
+def wait_for_revision(service, revision):
+    """Wait until the first gateway serves this table, or a later one."""
+    path = service.home / "run" / "gateways" / "gateway-0.json"
+    service.wait_for(lambda: json.loads(path.read_text())["revision"] >= revision, 60)

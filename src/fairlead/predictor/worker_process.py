@@ -105,11 +105,12 @@ def restrict(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(patience: float = 1.0) -> None:
+def main(patience: float = 1.0, when_loaded: Callable[[], None] = lambda: None) -> None:
     """Run as a process.
 
     Args:
         patience: How many times as long as it may compute an answer may take, for a process that has to wait for a core.
+        when_loaded: Called before the first answer.
     """
     folder, digest, socket, memory, seconds = sys.argv[1:]
     restrict(int(memory))
@@ -118,6 +119,7 @@ def main(patience: float = 1.0) -> None:
     limit(_LOAD_SECONDS)
     answer = answering(open_bundle(Path(folder), digest))
     limit(0)
+    when_loaded()
     path = Path(socket)
     path.unlink(missing_ok=True)
     os.umask(0o177)  # the socket is for this user only

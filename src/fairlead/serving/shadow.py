@@ -199,7 +199,7 @@ class Shadow:
 
     def _keep(self, one: Prediction) -> None:
         text = self._text_of(one.inputs)
-        if len(self._waiting) >= MAX_WAITING or self._waiting_text + text > MAX_TEXT:
+        if self.waiting >= MAX_WAITING or self._waiting_text + text > MAX_TEXT:
             self.count.dropped += 1
             return
         self._waiting_text += text
