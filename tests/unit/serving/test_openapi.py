@@ -168,7 +168,9 @@ def test_who_must_wait_is_told_how_long_and_who_lacks_a_token_how_to_show_one():
 
 def test_each_endpoint_is_an_operation():
     told = made(live(), live("other"))
-    assert [path for path in told["paths"] if "post" in told["paths"][path]] == ["/predict/flights", "/predict/other"]
+    asked = [f"/predict/{name}" for name in ("flights", "other")]
+    told_of = [f"/feedback/{name}" for name in ("flights", "other")]
+    assert [path for path in told["paths"] if "post" in told["paths"][path]] == asked + told_of
     assert {"/livez", "/readyz"} <= set(told["paths"])
 
 

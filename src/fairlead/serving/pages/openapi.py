@@ -16,6 +16,7 @@ from fairlead.schema import Column, Output, Schema, Value, label_text
 from fairlead.serving.http import problems
 from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.pages import answer_table, words
+from fairlead.serving.pages.openapi_feedback import EXAMPLE_ID, feedback_operation, feedback_schema, receipt_schema
 
 __all__ = ["document", "example_answer", "example_row"]
 
@@ -28,7 +29,7 @@ _REFUSALS: tuple[tuple[int, str, tuple[type[FairleadError], ...]], ...] = (
     (400, "The body cannot be read: empty, not UTF-8, not JSON, not CSV.", (errors.InvalidInput, errors.BadReference)),
     (401, "There is no token, or it is not known, was revoked, or has expired.", (errors.Unauthenticated,)),
     (403, "The token may not do this, or another site's page sent the request.", (errors.Forbidden,)),
-    (404, "There is no such endpoint.", (errors.NotFound,)),
+    (404, "There is no such endpoint, or an id of feedback was never given out.", (errors.NotFound,)),
     (405, "The path takes another method.", (problems.MethodNotAllowed,)),
     (408, "The request did not arrive in time.", (problems.RequestTimeout,)),
     (413, "The body is too large, or holds too many rows; limit says how much is read.", (errors.TooLarge,)),
@@ -44,8 +45,8 @@ _REFUSALS: tuple[tuple[int, str, tuple[type[FairleadError], ...]], ...] = (
     (500, "The model could not answer.", (errors.PredictionFailed, errors.FairleadError)),
     (
         503,
-        "There is more work than can be done in time; Retry-After says when to ask again.",
-        (errors.Overloaded, errors.QueueFull),
+        "There is more work than can be done in time, or feedback cannot be recorded; Retry-After says when to ask again.",
+        (errors.Overloaded, errors.QueueFull, errors.StorageError),
     ),
     (504, "The answer did not come in time.", (errors.DeadlineExceeded,)),
 )
@@ -81,11 +82,17 @@ def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int, token_need
         }
         for name, one in sorted(endpoints.items())
     }
+    refusals = {str(status): _reference(status) for status, _, _ in _REFUSALS if status != 504}
+    paths |= {
+        f"/feedback/{name}": {"post": feedback_operation(one, max_body=max_body, refusals=refusals)}
+        for name, one in sorted(endpoints.items())
+    }
     paths["/livez"] = {"get": _live()}
     paths["/readyz"] = {"get": _ready()}
-    schemas: dict[str, Any] = {"Problem": _problem_schema(), "Ready": _ready_schema()}
+    schemas: dict[str, Any] = {"Problem": _problem_schema(), "Ready": _ready_schema(), "Receipt": receipt_schema()}
     for name, one in sorted(endpoints.items()):
         schemas[f"{name}.Row"] = _row_schema(one, max_body)
+        schemas[f"{name}.Feedback"] = feedback_schema(one)
         schemas[f"{name}.Case" if one.endpoint.dark else f"{name}.Answer"] = (
             _case_schema(one) if one.endpoint.dark else _answer_schema(one)
         )
@@ -95,10 +102,10 @@ def document(endpoints: Mapping[str, LiveEndpoint], *, max_body: int, token_need
             "title": "Predictions",
             "version": _VERSION,
             "summary": "Ask the models that are served here.",
-            "description": "One operation for each endpoint, typed from the schema of the model that answers.",
+            "description": "To ask, and to tell what became of an answer, at each endpoint; typed from the schema of its model.",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": "predictions"}, {"name": "cases"}, {"name": "health"}],
+        "tags": [{"name": "predictions"}, {"name": "cases"}, {"name": "feedback"}, {"name": "health"}],
         "security": [{_SCHEME: []}] if token_needed else [{}, {_SCHEME: []}],
         "paths": paths,
         "components": {
@@ -123,7 +130,7 @@ def example_answer(endpoint: LiveEndpoint) -> dict[str, Any] | None:
     expected = endpoint.samples.expected[0]
     told: dict[str, Any] = {
         "prediction": expected.prediction,
-        "id": "1a2039f670470f7ada950-1",
+        "id": EXAMPLE_ID,
         "model": endpoint.model,
     }
     if expected.probabilities is not None:
@@ -374,7 +381,7 @@ def _scheme() -> dict[str, str]:
     return {
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of the scope `predict`, which the operator makes: `fairlead token create`.",
+        "description": "A token of the scope `predict`, or `feedback`, which the operator makes: `fairlead token create`.",
     }
 
 
