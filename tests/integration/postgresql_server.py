@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -31,7 +32,7 @@ def postgresql_server():
             _wait_for(port, process)
             yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # SIGTERM would wait for a connection that a failed test has left open
             process.wait(30)
     shutil.rmtree(folder, ignore_errors=True)
 

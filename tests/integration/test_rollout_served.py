@@ -78,7 +78,10 @@ def rows(low, high, count=500):
 
 def test_a_good_candidate_walks_its_steps_and_is_promoted_and_nobody_notices(home):
     operator = Operator(home)
-    with serving(home, workers=2) as service, Background(service.port, rows(0, 1000), path="/predict/doubling") as found:
+    with (
+        serving(home, workers=2) as service,
+        Background(service.port, rows(0, 1000), path="/predict/doubling") as found,
+    ):
         number = operator.begin(
             "doubling:4",
             steps=[{"weight": 5, "bake": {"samples": 30}}, {"weight": 50, "bake": {"samples": 100}}],
@@ -171,7 +174,10 @@ def test_promote_abort_and_rollback_by_hand_under_load_fail_nobody(home):
 
     operator = Operator(home)
     database, blobs = operator.stores.database, operator.stores.blobs
-    with serving(home, workers=2) as service, Background(service.port, rows(0, 1000), path="/predict/doubling") as found:
+    with (
+        serving(home, workers=2) as service,
+        Background(service.port, rows(0, 1000), path="/predict/doubling") as found,
+    ):
         steps = [{"weight": 20, "bake": {"time": "1h"}}]
         first = operator.begin("doubling:4", steps=steps)
         operator.until(service, first, "progressing")

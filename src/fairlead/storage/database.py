@@ -119,6 +119,7 @@ def open_database(url: str, *, create: bool = True) -> Database:
         _make_folder(file.parent)
     found = _schema_of(database) if file is None or file.exists() else None
     if found is not None and found > SCHEMA:
+        database.close()
         raise StorageError(
             f"The database {database.where} has schema {found}; this Fairlead knows schemas up to {SCHEMA}.",
             hint="Install the Fairlead that wrote it, or a newer one.",
