@@ -1,9 +1,8 @@
 """A table of SQLite or PostgreSQL that a run makes: `NAME_partial` grows, and gets its last name when the run is over.
 
 A part, the rows that were bad in it, and the mark of how far the run came are one transaction: whatever moment a run is killed
-at, the next one finds either all three or none. The marks stand in a table of ours in the same schema, `fairlead_batch`, one row for each table that runs have made
-or are making; no other table is ever written or dropped. A run puts its own number into the mark when it begins or goes on, and every
-transaction asks for that number: of two runs into one table the later goes on and the earlier ends.
+at, the next one finds either all three or none. A run puts its own number into the mark (`database_marks`) when it begins or goes on,
+and every transaction asks for that number: of two runs into one table the later goes on and the earlier ends.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import sqlalchemy as sa
 
 from fairlead.batch.chunk import BadRow, Told
 from fairlead.batch.database import first_line, open_engine, shown, translated
+from fairlead.batch.database_marks import Mark, Marks, bad_name
 from fairlead.batch.database_types import kind_of, postgresql_part, sql_type, sqlite_rows, with_kinds
 from fairlead.batch.output import Progress
 from fairlead.errors import Conflict, InvalidInput, StorageError
@@ -27,22 +27,6 @@ __all__ = ["DatabaseOutput"]
 
 _LONGEST: Final = 63 - len("_partial_bad")
 """PostgreSQL cuts longer names off, after 63 bytes."""
-
-
-class _Mark(msgspec.Struct, frozen=True):
-    """What is known of a table that a run has made or is making.
-
-    Attributes:
-        task: What is scored, with which version.
-        kinds: The columns with their kinds.
-        progress: How far the run has come.
-        finished: Whether it is over.
-    """
-
-    task: Told
-    kinds: dict[str, str]
-    progress: Progress
-    finished: bool = False
 
 
 class DatabaseOutput:
@@ -74,10 +58,10 @@ class DatabaseOutput:
         self._run = secrets.token_hex(8)
         self._task: Told = {}
         self._kinds: dict[str, str] = {}
-        self._marks = _marks(self._schema)
+        self._marks = Marks(self._schema)
         self.is_begun = False
         self.name = f"{shown(url)}, table {table}"
-        self.bad_name = f"the table {table}_bad"
+        self.bad_name = f"the table {bad_name(table)}"
 
     def take_up(self, task: Told) -> Progress:
         """Begin, or take up the table of a run that was stopped; where two do so at once, the later one has it."""
@@ -85,11 +69,11 @@ class DatabaseOutput:
         with self._writing() as connection:
             self._check_place(connection)
             if self._overwrite:
-                self._drop(connection, self._partial)
+                self._marks.drop(connection, self._partial)
             # Before the mark is read: the run that had it may be at its last transaction.
-            self._set_mark(connection, self._partial, run=self._run)
-            found = self._mark(connection, self._partial)
-            self._check_own(connection, self._partial, found)
+            self._marks.take(connection, self._partial, self._run)
+            found = self._marks.read(connection, self._partial)
+            self._marks.check(connection, self._partial, found)
             if found is None:
                 return Progress()
             if found.task != task:
@@ -117,30 +101,32 @@ class DatabaseOutput:
 
     def add(self, data: Any, bad: Sequence[BadRow], progress: Progress) -> None:
         """Insert a part and its bad rows, and mark it."""
+        mark = Mark(self._task, self._kinds, progress)
         with self._writing() as connection:
             if self.is_begun:
-                self._advance(connection, progress)
+                self._marks.change(connection, self._partial, self._run, mark)
             else:
-                self._create(connection, progress)
+                self._marks.add(connection, self._partial, self._run, mark)
+                self._create(connection)
             if data is not None:
                 self._insert(connection, data)
             if bad:
-                connection.execute(sa.insert(self._bad_table(self._partial)), [_bad_values(one) for one in bad])
+                connection.execute(sa.insert(self._bad_table()), [_bad_values(one) for one in bad])
         self.is_begun = True
 
     def finish(self, progress: Progress) -> None:
         """Give the tables their last names."""
+        mark = Mark(self._task, self._kinds, progress, finished=True)
         with self._writing() as connection:
-            self._advance(connection, progress)
+            self._marks.change(connection, self._partial, self._run, mark)
             self._check_place(connection)
-            self._drop(connection, self._name)
+            self._marks.drop(connection, self._name)
             self._rename(connection, self._partial, self._name)
             if progress.bad:
-                self._rename(connection, f"{self._partial}_bad", f"{self._name}_bad")
+                self._rename(connection, bad_name(self._partial), bad_name(self._name))
             else:
-                self._bad_table(self._partial).drop(connection)
-            mark = _Mark(self._task, self._kinds, progress, finished=True)
-            self._set_mark(connection, self._partial, name=self._name, mark=_encoded(mark))
+                self._bad_table().drop(connection)
+            self._marks.change(connection, self._partial, self._run, mark, rename=self._name)
 
     def abandon(self) -> None:
         """Nothing was written yet."""
@@ -179,33 +165,10 @@ class DatabaseOutput:
             Conflict: It is not.
         """
         self._check_file(connection)
-        found = self._mark(connection, self._name)
-        self._check_own(connection, self._name, found)
+        found = self._marks.read(connection, self._name)
+        self._marks.check(connection, self._name, found)
         if found is not None and not self._overwrite:
             raise Conflict(f"The table {self._name} exists.", hint="Write another one, or replace it with --overwrite.")
-
-    def _check_own(self, connection: sa.Connection, name: str, mark: _Mark | None) -> None:
-        """See that what stands under a table's two names is what our mark tells: nothing, or our tables as we made them.
-
-        Raises:
-            Conflict: It is not.
-        """
-        seen = sa.inspect(connection)
-        expected: dict[str, set[str]] = {}
-        if mark is not None:
-            expected[name] = set(mark.kinds)
-            if mark.progress.bad or not mark.finished:
-                expected[f"{name}_bad"] = set(BadRow.__struct_fields__)
-        for one in (name, f"{name}_bad"):
-            there = seen.has_table(one, self._schema)
-            if there and one not in expected:
-                raise Conflict(f"There is a table {one} that no run has made.", hint="Choose another name with --into.")
-            columns = {column["name"] for column in seen.get_columns(one, self._schema)} if there else set()
-            if columns != expected.get(one, set()):
-                raise Conflict(
-                    f"The table {one} is not as a run has made it: its columns have changed, or it is gone.",
-                    hint="Choose another name with --into, or drop it together with its row in fairlead_batch.",
-                )
 
     def _check_file(self, connection: sa.Connection) -> None:
         """See that reading does not keep us from writing, where both are one file of SQLite.
@@ -225,22 +188,10 @@ class DatabaseOutput:
                 hint="Write into another database, or let it keep a log first: PRAGMA journal_mode = WAL.",
             )
 
-    def _create(self, connection: sa.Connection, progress: Progress) -> None:
-        connection.execute(sa.schema.CreateTable(self._marks, if_not_exists=True))
-        mark = _encoded(_Mark(self._task, self._kinds, progress))
-        try:
-            connection.execute(sa.insert(self._marks).values(name=self._partial, run=self._run, mark=mark))
-        except sa.exc.IntegrityError as err:
-            raise _taken_over(self._name) from err
+    def _create(self, connection: sa.Connection) -> None:
         columns = [sa.Column(name, sql_type(kind)) for name, kind in self._kinds.items()]
         sa.Table(self._partial, sa.MetaData(), *columns, schema=self._schema).create(connection)
-        self._bad_table(self._partial).create(connection)
-
-    def _advance(self, connection: sa.Connection, progress: Progress) -> None:
-        mark = _encoded(_Mark(self._task, self._kinds, progress))
-        ours = sa.and_(self._marks.c.name == self._partial, self._marks.c.run == self._run)
-        if connection.execute(sa.update(self._marks).where(ours).values(mark=mark)).rowcount != 1:
-            raise _taken_over(self._name)
+        self._bad_table().create(connection)
 
     def _insert(self, connection: sa.Connection, data: Any) -> None:
         table, columns = self._quoted(self._partial), ", ".join(map(_quoted, self._kinds))
@@ -253,46 +204,17 @@ class DatabaseOutput:
         with cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')") as copy:
             copy.write(data)
 
-    def _mark(self, connection: sa.Connection, name: str) -> _Mark | None:
-        if not sa.inspect(connection).has_table(self._marks.name, self._schema):
-            return None
-        wanted = sa.select(self._marks.c.mark).where(self._marks.c.name == name)
-        found = connection.execute(wanted).scalar_one_or_none()
-        return None if found is None else msgspec.json.decode(found, type=_Mark)
-
-    def _set_mark(self, connection: sa.Connection, at: str, **values: str) -> None:
-        if sa.inspect(connection).has_table(self._marks.name, self._schema):
-            connection.execute(sa.update(self._marks).where(self._marks.c.name == at).values(**values))
-
-    def _drop(self, connection: sa.Connection, name: str) -> None:
-        """Drop the tables of a former run, and its mark; there may be none."""
-        mark = self._mark(connection, name)
-        if mark is None:
-            return
-        self._check_own(connection, name, mark)
-        sa.Table(name, sa.MetaData(), schema=self._schema).drop(connection)
-        if mark.progress.bad or not mark.finished:
-            self._bad_table(name).drop(connection)
-        connection.execute(sa.delete(self._marks).where(self._marks.c.name == name))
-
     def _rename(self, connection: sa.Connection, name: str, to: str) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {self._quoted(name)} RENAME TO {_quoted(to)}")
 
     def _quoted(self, name: str) -> str:
         return _quoted(name) if self._schema is None else f"{_quoted(self._schema)}.{_quoted(name)}"
 
-    def _bad_table(self, name: str) -> sa.Table:
+    def _bad_table(self) -> sa.Table:
         columns = [
             sa.Column(field, sa.BigInteger() if field == "row" else sa.Text()) for field in BadRow.__struct_fields__
         ]
-        return sa.Table(f"{name}_bad", sa.MetaData(), *columns, schema=self._schema)
-
-
-def _marks(schema: str | None) -> sa.Table:
-    columns = (sa.Column("run", sa.Text(), nullable=False), sa.Column("mark", sa.Text(), nullable=False))
-    return sa.Table(
-        "fairlead_batch", sa.MetaData(), sa.Column("name", sa.Text(), primary_key=True), *columns, schema=schema
-    )
+        return sa.Table(bad_name(self._partial), sa.MetaData(), *columns, schema=self._schema)
 
 
 def _quoted(name: str) -> str:
@@ -300,16 +222,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _encoded(mark: _Mark) -> str:
-    return msgspec.json.encode(mark).decode()
-
-
 def _bad_values(one: BadRow) -> dict[str, Any]:
     """A bad row as the table holds it; the value as JSON, in which even a NUL is text."""
     found = {field: getattr(one, field) for field in BadRow.__struct_fields__}
     told = {name: value.replace("\0", "\\0") if isinstance(value, str) else value for name, value in found.items()}
     return {**told, "value": None if one.value is None else msgspec.json.encode(one.value).decode()}
-
-
-def _taken_over(name: str) -> Conflict:
-    return Conflict(f"Another run has taken over the table {name}.", hint="Nothing is lost: the other one goes on.")

@@ -34,6 +34,8 @@ from fairlead.schema import Schema, label_text
 __all__ = ["Plan", "Summary", "rehearse", "run"]
 
 _REHEARSED: Final = 1000
+_AHEAD: Final = 3
+"""Chunks beside those that the threads work on, so that none of them waits while this one writes."""
 
 Report = Callable[[int, int | None], None]
 """Told after each part: rows read so far, and how many there are where that is known."""
@@ -285,7 +287,7 @@ def _parts(source: Source, scorer: _Scorer, plan: Plan, start: int) -> Generator
             try:
                 for chunk in chunks:
                     waiting.append(threads.submit(scorer.part, chunk))
-                    if len(waiting) > plan.threads:
+                    if len(waiting) >= plan.threads + _AHEAD:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
