@@ -10,29 +10,66 @@ import click
 
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import print_json, print_line, print_table, say
+from fairlead.cli.rollouts.standing import print_standings
+from fairlead.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from fairlead.service import ServiceStatus
     from fairlead.serving.processes.status import GatewayStatus
 
 __all__ = ["command"]
 
+_MOST_SECONDS = 366 * 86_400.0
+
 
 @click.command("status")
+@click.option("--watch", "watching", is_flag=True, help="Show rollouts as they go on; Ctrl-C ends.")
+@click.option("--until", metavar="WHEN", help="Watch until no rollout is under way (`ended`), or for so many seconds.")
 @json_option
 @pass_invocation
-def command(invocation: Invocation, *, as_json: bool) -> None:
-    """Show the endpoints, the versions that answer, and the gateways."""
+def command(invocation: Invocation, *, watching: bool, until: str | None, as_json: bool) -> None:
+    """Show the endpoints, the versions that answer, the rollouts under way, and the gateways."""
     from fairlead.service import service_status
 
-    status = service_status(invocation.config(), invocation.stores())
+    config, stores = invocation.config(), invocation.stores()
+    if watching:
+        from fairlead.cli.rollouts.steering import read_summary
+        from fairlead.cli.rollouts.watching import watch
+
+        watch(
+            lambda: service_status(config, stores),
+            lambda number: read_summary(stores, number),
+            until_ended=until == "ended",
+            seconds=None if until in {None, "ended"} else _seconds(until or ""),
+            as_json=as_json,
+        )
+        return
+    if until is not None:
+        raise InvalidInput("--until is about --watch.", hint="`fairlead status --watch --until ended`")
+    status = service_status(config, stores)
     if as_json:
         print_json(status)
         return
+    _print(status)
+
+
+def _seconds(until: str) -> float:
+    try:
+        seconds = float(until)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _MOST_SECONDS:
+        raise InvalidInput(f"--until is {until[:40]!r}.", hint="Give `ended`, or a number of seconds.")
+    return seconds
+
+
+def _print(status: ServiceStatus) -> None:
     if not status.endpoints:
         say("Nothing is deployed. `fairlead deploy MODEL:VERSION` lets an endpoint answer.")
     else:
         shares = [(one.name, one.model, one.variant, one.weight, one.road) for one in status.endpoints]
         print_table(["endpoint", "model", "variant", "weight %", "road"], shares)
+    print_standings(status.rollouts)
     if not status.gateways:
         say("No service is running here. `fairlead serve` starts it.")
         return

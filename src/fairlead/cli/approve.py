@@ -1,0 +1,18 @@
+"""`fairlead approve`: say that a rollout goes on."""
+
+from __future__ import annotations
+
+from fairlead.app import Stores
+from fairlead.cli.rollouts.steering import steering_command
+from fairlead.rollout import operations
+from fairlead.rollout.operations import Terms
+from fairlead.rollout.rollout import Rollout
+
+__all__ = ["command"]
+
+
+def _do(stores: Stores, endpoint: str, actor: str, because: str, terms: Terms) -> Rollout:
+    return operations.approve(stores.database, endpoint, actor=actor, because=because, terms=terms)
+
+
+command = steering_command("approve", "Let ENDPOINT's rollout go on after a step that asks for approval.", _do)

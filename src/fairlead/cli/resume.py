@@ -1,0 +1,20 @@
+"""`fairlead resume`: end a pause."""
+
+from __future__ import annotations
+
+from fairlead.app import Stores
+from fairlead.cli.rollouts.steering import steering_command
+from fairlead.rollout import operations
+from fairlead.rollout.operations import Terms
+from fairlead.rollout.rollout import Rollout
+
+__all__ = ["command"]
+
+
+def _do(stores: Stores, endpoint: str, actor: str, because: str, terms: Terms) -> Rollout:
+    return operations.resume(stores.database, endpoint, actor=actor, because=because, terms=terms)
+
+
+command = steering_command(
+    "resume", "Go on with ENDPOINT's rollout where it was paused; the step's time begins anew.", _do
+)
