@@ -165,7 +165,8 @@ class Shadow:
         self._waiting_text = 0
         self._suspects: deque[_Suspect] = deque()
         self._awake = asyncio.Event()
-        self._listening = False
+        self.listening = False
+        """Whether it takes rows; it does not while it rests, or is not there."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
@@ -182,7 +183,7 @@ class Shadow:
         share = self.mirror.percent / 100.0
         if share < 1.0:
             predictions = [one for one in predictions if random.random() < share]  # noqa: S311 - nothing to guess
-        if not self._listening:
+        if not self.listening:
             self.count.dropped += len(predictions)
             return
         for one in predictions:
@@ -191,7 +192,8 @@ class Shadow:
 
     async def end(self) -> None:
         """Ask nothing any more; what waits is dropped."""
-        self._listening = False
+        self.listening = False
+        """Whether it takes rows; it does not while it rests, or is not there."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -242,18 +244,18 @@ class Shadow:
                 await self._try_once()
                 rest = self._breaker.rest
                 if rest:
-                    self._listening = False
+                    self.listening = False
                     self._give_up()
                 await asyncio.sleep(rest)
         finally:
-            self._listening = False
+            self.listening = False
             self._give_up()
             self._channel.close()
 
     async def _try_once(self) -> None:
         try:
             await self._reach()
-            self._listening, self.state, self.detail = True, "ready", ""
+            self.listening, self.state, self.detail = True, "ready", ""
             await self._ask_on()
         except Overloaded as error:
             self._breaker.failed()
@@ -348,6 +350,7 @@ class Shadow:
         else:
             if self._record(pairs):
                 self._breaker.succeeded()
+                self._resize(len(batch), pairs[0].latency)
             else:
                 self._breaker.failed()
 
@@ -358,12 +361,14 @@ class Shadow:
         if told.outcomes is None:
             logger.info("The shadow {model} failed: {error}", model=self.mirror.model, error=told.error[:500])
             raise PredictionFailed
-        found = pairs.answered(batch, told.outcomes, seconds)
-        if len(batch) == self._size and seconds < _QUICK_SECONDS:
+        return pairs.answered(batch, told.outcomes, seconds)
+
+    def _resize(self, rows: int, seconds: float) -> None:
+        """Ask about more at a time, or about less, by how long it took for so many rows."""
+        if rows == self._size and seconds < _QUICK_SECONDS:
             self._size = min(2 * self._size, _MAX_BATCH)
         elif seconds > _SLOW_SECONDS:
             self._size = max(1, self._size // 2)
-        return found
 
     def _record(self, pairs: Sequence[Mirrored]) -> int:
         """Write pairs down and count them; return how many were answered."""
