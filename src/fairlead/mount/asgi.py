@@ -100,7 +100,7 @@ class MountedASGI:
         if wanted == "schema":
             return exchange.described(live)
         content_type, large = _header(scope, b"content-type"), len(body) > exchange.LARGE
-        caller = live.caller(lambda name: _header(scope, name))
+        caller = live.caller(scope["headers"])
         try:
             if large:
                 rows, single = await asyncio.to_thread(read_rows, live.reader, content_type, body)

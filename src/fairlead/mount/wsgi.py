@@ -92,7 +92,7 @@ class MountedWSGI:
             room.loop.call_soon_threadsafe(room.gateway.refuse, live, error, received)
             raise
         answer: Future[list[Answer] | FairleadError] = Future()
-        caller = live.caller(lambda name: _header(environ, name))
+        caller = live.caller(_headers(environ))
         room.loop.call_soon_threadsafe(room.gateway.submit, live, rows, answer.set_result, received, caller)
         found = self._wait(answer)
         if isinstance(found, FairleadError):
@@ -162,10 +162,13 @@ class _Background:
             self._thread.join(self._config.request_deadline)
 
 
-def _header(environ: _Environment, wanted: bytes) -> bytes | None:
-    """The value of a header, as CGI names it; `None` where it is not given."""
-    found = environ.get(f"HTTP_{wanted.decode('latin-1').upper().replace('-', '_')}")
-    return found.encode("latin-1") if found is not None else None
+def _headers(environ: _Environment) -> list[tuple[bytes, bytes]]:
+    """The header's lines, from the names that CGI gives them."""
+    return [
+        (name[5:].replace("_", "-").encode("latin-1"), str(value).encode("latin-1"))
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    ]
 
 
 def _body(environ: _Environment, limit: int) -> bytes:

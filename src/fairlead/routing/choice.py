@@ -13,24 +13,25 @@ row ───── key or audience by a column ────┘
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from http.cookies import CookieError, SimpleCookie
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from fairlead.errors import NotFound
 from fairlead.events import OUTSIDE, PINNED, Exposure
-from fairlead.routing.slots import SLOTS, expand, unit_of
-from fairlead.routing.table import Audience, Endpoint
+from fairlead.routing.slots import SLOTS, Divider, expand
+from fairlead.routing.table import Endpoint
 from fairlead.schema import Row
 
-__all__ = ["NOBODY", "PIN", "Caller", "Choice", "Chooser"]
+__all__ = ["NOBODY", "PIN", "Caller", "Choice", "Chooser", "Headers"]
 
 PIN: Final = b"fairlead-variant"
 """The header by which a request names the variant that shall answer it."""
 
-_Header = Callable[[bytes], bytes | None]
+Headers = Iterable[tuple[bytes, bytes]]
+"""The lines of a request's header."""
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -51,7 +52,7 @@ NOBODY: Final = Caller()
 """A caller who says nothing."""
 
 
-class Choice(NamedTuple):
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """Which variant answers, and in which way the request came to it.
 
     Attributes:
@@ -65,6 +66,7 @@ class Choice(NamedTuple):
     exposure: Exposure
 
 
+_STRANGER: Final = Caller(inside=False)
 _STABLE: Final = Choice(0, None, "")
 _OUTSIDE: Final = Choice(0, None, OUTSIDE)
 
@@ -78,40 +80,45 @@ class Chooser:
     """
 
     def __init__(self, endpoint: Endpoint, columns: Sequence[str]) -> None:
-        places = {variant.name: place for place, variant in enumerate(endpoint.variants)}
+        assignment, audience = endpoint.assignment, endpoint.audience
         self._endpoint = endpoint.name
-        self._places = places
-        self._slots = bytes(places.get(name, 0) for name in expand(endpoint.division)) or bytes(SLOTS)
+        self._places = {variant.name: place for place, variant in enumerate(endpoint.variants)}
+        self._slots = bytes(self._places.get(name, 0) for name in expand(endpoint.division)) or bytes(SLOTS)
         self._undivided = not any(self._slots)
-        self._salt = bytes.fromhex(endpoint.salt)
-        self._by = endpoint.assignment.by
-        self._name = endpoint.assignment.name.encode("latin-1", "replace").lower()
-        self._cookie = endpoint.assignment.name
-        self._fallback = endpoint.assignment.fallback
-        self._key_column = _place(columns, endpoint.assignment.name) if self._by == "column" else -1
-        self._audience = endpoint.audience
-        asked = endpoint.audience.name if endpoint.audience and endpoint.audience.by == "column" else ""
-        self._audience_column = _place(columns, asked) if asked else -1
+        self._own = tuple(Choice(place, None, "") for place in range(len(endpoint.variants)))
+        self._divide = Divider(bytes.fromhex(endpoint.salt)).place
+        self._by = assignment.by
+        self._name = assignment.name
+        self._fallback = assignment.fallback
+        self._key_column = _place(columns, assignment.name) if assignment.by == "column" else -1
+        self._key_header = _header(assignment.name) if assignment.by == "header" else b"cookie"
+        self._welcomed = frozenset(audience.values) if audience is not None else frozenset()
+        self._inside = _header(audience.name) if audience is not None and audience.by == "header" else None
+        self._audience_column = -1
+        if audience is not None and audience.by == "column":
+            self._audience_column = _place(columns, audience.name)
+        told = self._key_header if assignment.by in {"header", "cookie"} else PIN
+        self._wanted = frozenset({PIN, told, self._inside or PIN})
+        self._lengths = frozenset(len(name) for name in self._wanted)
         self.by_row = self._key_column >= 0 or self._audience_column >= 0
         """Whether the rows of one request may come to different variants."""
 
-    def caller(self, header: _Header) -> Caller:
-        """What a request's header says of who asks.
-
-        Args:
-            header: The value of the header of a lower-case name.
-        """
-        pinned = header(PIN)
-        inside = self._inside(header)
+    def caller(self, headers: Headers) -> Caller:
+        """What a request's header says of who asks."""
+        found: dict[bytes, bytes] | None = None
+        for name, value in headers:
+            if len(name) in self._lengths and (lower := name.lower()) in self._wanted:
+                found = found or {}
+                found.setdefault(lower, value)
+        if found is None:
+            return NOBODY if self._inside is None else _STRANGER
+        pinned, key = found.get(PIN, b""), None
         if self._by == "header":
-            key = header(self._name) or None
+            key = found.get(self._key_header) or None
         elif self._by == "cookie":
-            key = _cookie(header(b"cookie"), self._cookie)
-        else:
-            key = None
-        if pinned is None and key is None and inside:
-            return NOBODY
-        return Caller(key, pinned.decode("latin-1") if pinned else "", inside)
+            key = _cookie(found.get(b"cookie"), self._name)
+        inside = self._inside is None or found.get(self._inside, b"").decode("latin-1") in self._welcomed
+        return Caller(key, pinned.decode("latin-1"), inside)
 
     def choose(self, caller: Caller, row: Row) -> Choice:
         """The variant for one row.
@@ -127,11 +134,11 @@ class Chooser:
             return _OUTSIDE
         key = caller.key if self._key_column < 0 else _key_of(row[self._key_column])
         if key is not None:
-            unit = unit_of(self._salt, key)
-            return Choice(self._slots[unit % SLOTS], f"{unit:016x}", "")
+            unit, slot = self._divide(key)
+            return Choice(self._slots[slot], unit, "")
         if self._by != "request" and self._fallback == "stable":
             return _OUTSIDE
-        return Choice(self._slots[int(random.random() * SLOTS)], None, "")  # noqa: S311 - nothing to guess
+        return self._own[self._slots[int(random.random() * SLOTS)]]  # noqa: S311 - nothing to guess
 
     def _pinned(self, name: str) -> Choice:
         place = self._places.get(name)
@@ -143,16 +150,12 @@ class Chooser:
             )
         return Choice(place, None, PINNED)
 
-    def _inside(self, header: _Header) -> bool:
-        audience = self._audience
-        if audience is None or audience.by != "header":
-            return True
-        found = header(audience.name.lower().encode("latin-1", "replace"))
-        return found is not None and found.decode("latin-1") in audience.values
-
     def _welcome(self, row: Row) -> bool:
-        audience: Audience | None = self._audience
-        return audience is None or row[self._audience_column] in audience.values
+        return row[self._audience_column] in self._welcomed
+
+
+def _header(name: str) -> bytes:
+    return name.lower().encode("latin-1", "replace")
 
 
 def _place(columns: Sequence[str], name: str) -> int:

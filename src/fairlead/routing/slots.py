@@ -14,7 +14,7 @@ import msgspec
 
 from fairlead.errors import InvalidInput
 
-__all__ = ["SLOTS", "Run", "counts_of", "expand", "rebalance", "runs_of", "slots_of", "unit_of"]
+__all__ = ["SLOTS", "Divider", "Run", "counts_of", "expand", "rebalance", "runs_of", "slots_of"]
 
 SLOTS: Final = 10_000
 """An endpoint's traffic is divided in slots; a variant's weight of 1 % is 100 slots."""
@@ -32,12 +32,27 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
-def unit_of(salt: bytes, key: bytes) -> int:
-    """What stands for a key: 64 bits that say nothing about it. Its slot is the remainder by `SLOTS`.
+class Divider:
+    """Divides keys by a salt.
 
-    BLAKE2b with the salt as its key: another salt divides the same keys anew, without any relation to the old division.
+    What stands for a key is BLAKE2b of it with the salt as the hash's own key: 64 bits that say nothing about it. Another salt
+    divides the same keys anew, without any relation to the old division.
+
+    Args:
+        salt: At most 64 bytes.
     """
-    return int.from_bytes(blake2b(key, digest_size=8, key=salt).digest(), "big")
+
+    __slots__ = ("_salted",)
+
+    def __init__(self, salt: bytes) -> None:
+        self._salted = blake2b(digest_size=8, key=salt)
+
+    def place(self, key: bytes) -> tuple[str, int]:
+        """What stands for a key, in hex, and its slot: the remainder by `SLOTS`."""
+        hashed = self._salted.copy()
+        hashed.update(key)
+        digest = hashed.digest()
+        return digest.hex(), int.from_bytes(digest, "big") % SLOTS
 
 
 def slots_of(weight: float) -> int:

@@ -6,11 +6,10 @@ tells their ids and nothing else (`doors.cases`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NoReturn
 
 from fairlead.errors import Conflict
-from fairlead.routing.choice import NOBODY, Caller
+from fairlead.routing.choice import NOBODY, Caller, Headers
 from fairlead.schema import Row
 
 __all__ = ["PeopleDecide", "people_decide"]
@@ -28,7 +27,7 @@ class PeopleDecide:
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
 
-    def caller(self, header: Callable[[bytes], bytes | None]) -> Caller:  # noqa: ARG002 - as a chooser is asked
+    def caller(self, headers: Headers) -> Caller:  # noqa: ARG002 - as a chooser is asked
         """Nobody is told apart where nobody is answered."""
         return NOBODY
 

@@ -15,8 +15,8 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import NamedTuple
 
+import msgspec
 from loguru import logger
 
 from fairlead.answer import Answer
@@ -25,7 +25,7 @@ from fairlead.eventlog.writer import EventLog
 from fairlead.events import DARK, Exposure, Prediction
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import Predictor
-from fairlead.routing.choice import NOBODY, Caller
+from fairlead.routing.choice import NOBODY, Caller, Choice
 from fairlead.schema import Row
 from fairlead.serving.extremes import too_large
 from fairlead.serving.live import LiveEndpoint, LiveVariant
@@ -46,7 +46,7 @@ Observe = Callable[[LiveVariant, FairleadError | None, int, float], None]
 """Told of every request: who answered, why it failed, how many rows it had, how long it took in seconds."""
 
 
-class _Member(NamedTuple):
+class _Member(msgspec.Struct, gc=False):
     """Rows of one request that one variant answers."""
 
     variant: LiveVariant
@@ -171,12 +171,13 @@ class Gateway:
             self._divide(live, rows, done, received, caller, expires)
         else:
             try:
-                place, unit, exposure = chooser.choose(caller, rows[0])
+                choice = chooser.choose(caller, rows[0])
             except FairleadError as error:
                 self.refuse(live, error, received)
                 done(error)
                 return
-            self._admit(_Member(live.variants[place], rows, received, done, live, unit, exposure), expires)
+            variant = live.variants[choice.variant]
+            self._admit(_Member(variant, rows, received, done, live, choice.unit, choice.exposure), expires)
 
     def submit_dark(
         self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, expires: float = _NEVER
@@ -195,15 +196,14 @@ class Gateway:
             self.refuse(live, error, received)
             done(error)
             return
-        places: dict[tuple[int, str | None, Exposure], list[int]] = {}
+        places: dict[Choice, list[int]] = {}
         for place, choice in enumerate(choices):
             places.setdefault(choice, []).append(place)
         parts = Parts(len(rows), list(places.values()), done)
-        for number, ((variant, unit, exposure), members) in enumerate(places.items()):
+        for number, (choice, members) in enumerate(places.items()):
             part = [rows[place] for place in members]
-            self._admit(
-                _Member(live.variants[variant], part, received, parts.receiver(number), live, unit, exposure), expires
-            )
+            variant, told = live.variants[choice.variant], parts.receiver(number)
+            self._admit(_Member(variant, part, received, told, live, choice.unit, choice.exposure), expires)
 
     def _admit(self, member: _Member, expires: float) -> None:
         rows = member.rows
@@ -307,9 +307,10 @@ class Gateway:
         predictions: list[Prediction] = []
         endpoint, name, model, labels = variant.endpoint, variant.name, variant.model, variant.labels
         position = 0
-        for _, rows, received, _, live, unit, exposure in members:
-            latency, revision, make = clock - received, live.revision, live.ids.make
-            for row in rows:
+        for member in members:
+            latency, unit, exposure = clock - member.received, member.unit, member.exposure
+            revision, make = member.live.revision, member.live.ids.make
+            for row in member.rows:
                 prediction, probabilities, flags = (
                     (one := outcomes[position]).prediction,
                     one.probabilities,

@@ -16,7 +16,7 @@ from fairlead.events import Columns, Prediction
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.predictor import AsyncPredictor, Predictor
 from fairlead.predictor.queue import BatchQueue
-from fairlead.routing.choice import NOBODY, Caller, Chooser
+from fairlead.routing.choice import NOBODY, Caller, Chooser, Headers
 from fairlead.routing.table import Endpoint
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Schema, label_text
@@ -136,10 +136,6 @@ class LiveEndpoint:
         """Whether the stable variant answers."""
         return self.stable.healthy
 
-    def caller(self, header: Callable[[bytes], bytes | None]) -> Caller:
-        """What a request's header says of who asks.
-
-        Args:
-            header: The value of the header of a lower-case name.
-        """
-        return NOBODY if self.chooser is None else self.chooser.caller(header)
+    def caller(self, headers: Headers) -> Caller:
+        """What a request's header says of who asks."""
+        return NOBODY if self.chooser is None else self.chooser.caller(headers)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from fairlead.errors import NotFound
-from fairlead.routing.choice import NOBODY, Chooser
+from fairlead.routing.choice import NOBODY, Choice, Chooser
 from fairlead.routing.slots import SLOTS, Run, slots_of
 from fairlead.routing.table import Assignment, Audience, Endpoint, Variant
 
@@ -23,7 +23,7 @@ def endpoint(weight=10.0, **further):
 
 def headers(**values):
     found = {name.replace("_", "-").encode(): value.encode() for name, value in values.items()}
-    return found.get
+    return list(found.items())
 
 
 def chosen(made, row=("JFK", "c1"), **values):
@@ -81,14 +81,14 @@ def test_who_has_no_key_gets_the_stable_variant_where_the_plan_says_so():
 )
 def test_an_audience_limits_the_candidate_to_some(audience, inside, outside):
     made = Chooser(endpoint(100.0, audience=audience), COLUMNS)
-    assert chosen(made, inside[0], **inside[1]) == (1, None, "")
-    assert chosen(made, outside[0], **outside[1]) == (0, None, "outside")
+    assert chosen(made, inside[0], **inside[1]) == Choice(1, None, "")
+    assert chosen(made, outside[0], **outside[1]) == Choice(0, None, "outside")
 
 
 def test_a_pinned_request_is_answered_by_that_variant_and_stays_out_of_the_analysis():
     made = Chooser(endpoint(0.0), COLUMNS)
-    assert chosen(made, fairlead_variant="candidate") == (1, None, "pinned")
-    assert chosen(made) == (0, None, "")
+    assert chosen(made, fairlead_variant="candidate") == Choice(1, None, "pinned")
+    assert chosen(made) == Choice(0, None, "")
     with pytest.raises(NotFound, match="'green'") as caught:
         chosen(made, fairlead_variant="green")
     assert "stable, candidate" in caught.value.hint

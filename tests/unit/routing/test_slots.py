@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.errors import InvalidInput
-from fairlead.routing.slots import SLOTS, Run, counts_of, expand, rebalance, runs_of, slots_of, unit_of
+from fairlead.routing.slots import SLOTS, Divider, Run, counts_of, expand, rebalance, runs_of, slots_of
 
 KEYS = [f"user-{number}".encode() for number in range(100_000)]
-PLACES = [unit_of(b"salt", key) % SLOTS for key in KEYS]
+PLACES = [Divider(b"salt").place(key)[1] for key in KEYS]
 ALL_STABLE = (Run("stable", SLOTS),)
 
 
@@ -62,7 +62,7 @@ def test_the_same_keys_come_back_with_the_weight():
 
 
 def test_another_salt_divides_the_same_keys_anew():
-    again = [unit_of(b"other", key) % SLOTS for key in KEYS]
+    again = [Divider(b"other").place(key)[1] for key in KEYS]
     both = sum(one < 1000 and other < 1000 for one, other in zip(PLACES, again, strict=True))
     # Independent divisions share a tenth of a tenth: 1,000 of 100,000, with a standard deviation of 31.
     assert abs(both - 1000) < 200

@@ -154,7 +154,7 @@ class _Asking:
         request = self._request
         request.rows = len(rows)
         self._gateway.submit(
-            self._live, rows, done, request.received, self._live.caller(request.header), request.expires
+            self._live, rows, done, request.received, self._live.caller(request.headers), request.expires
         )
 
     async def answer_apart(self, read: Read) -> None:
@@ -170,7 +170,7 @@ class _Asking:
             return
         request.rows = len(rows)
         try:
-            caller = live.caller(request.header)
+            caller = live.caller(request.headers)
             found = await self._gateway.predict(
                 live.name, rows, caller=caller, live=live, received=request.received, expires=request.expires
             )

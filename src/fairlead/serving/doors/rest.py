@@ -74,7 +74,7 @@ class Rest:
                     request.answered_by = found[0].model
                     connection.respond(request, 200, _encode(found[0] if single else found))
 
-            submit(live, rows, done, request.received, caller(request.header), request.expires)
+            submit(live, rows, done, request.received, caller(request.headers), request.expires)
 
         return predict
 

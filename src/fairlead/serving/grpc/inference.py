@@ -248,7 +248,7 @@ class Inference:
             self._gateway.refuse(live, error, received)
             raise
         call.request.rows += len(rows)
-        caller = live.caller(call.request.header)
+        caller = live.caller(call.request.headers)
         try:
             answers = await self._gateway.predict(
                 live.name, rows, caller=caller, live=live, received=received, expires=expires

@@ -29,7 +29,6 @@ from starlette.responses import HTMLResponse, Response
 
 from fairlead.answer import Answer
 from fairlead.errors import FairleadError, InvalidInput, NotFound, Overloaded, SchemaMismatch
-from fairlead.routing.choice import Caller
 from fairlead.schema import Column, Row, Schema, Value
 from fairlead.serving.dark import people_decide
 from fairlead.serving.feedback.box import FeedbackBox
@@ -159,7 +158,7 @@ async def reply(request: Request) -> Response:
     try:
         with _recording(request, endpoint, received):
             row = endpoint.reader.from_form(entries)
-        answers = await _gateway(request).predict(endpoint.name, [row], caller=_caller(request, endpoint))
+        answers = await _gateway(request).predict(endpoint.name, [row], caller=endpoint.caller(request.headers.raw))
     except FairleadError as err:
         return _page(request, endpoint, entries, sample=index, complaint=complaint_of(err), error=err)
     view = answer_view(endpoint.schema, row, answers[0], datetime.now(UTC))
@@ -299,7 +298,7 @@ async def _reply_to_table(
                 raise InvalidInput("No file was chosen.", hint="Choose a CSV file; the template shows its header.")
             text = _decoded(await upload.read())
             asked = await run_in_threadpool(endpoint.reader.from_csv, text)
-        answers = await _gateway(request).predict(endpoint.name, asked, caller=_caller(request, endpoint))
+        answers = await _gateway(request).predict(endpoint.name, asked, caller=endpoint.caller(request.headers.raw))
     except FairleadError as err:
         complaint = complaint_of(err, table=True)
         return _page(request, endpoint, entries, sample=sample, table_complaint=complaint, error=err)
@@ -361,14 +360,6 @@ def _recording(request: Request, endpoint: LiveEndpoint, received: float) -> Ite
     except FairleadError as err:
         _gateway(request).refuse(endpoint, err, received)
         raise
-
-
-def _caller(request: Request, endpoint: LiveEndpoint) -> Caller:
-    def header(name: bytes) -> bytes | None:
-        found = request.headers.get(name.decode("latin-1"))
-        return found.encode("latin-1") if found is not None else None
-
-    return endpoint.caller(header)
 
 
 def _endpoint(request: Request) -> LiveEndpoint:
