@@ -86,7 +86,7 @@ def _print(found: Comparison, live: tuple[Seen, ...]) -> None:
         print_table(("metric", "role", "verdict", "because"), [_seen_row(one) for one in live])
     if found.metrics:
         _section("metrics")
-        heads = ("metric", found.before, found.after, "change", found.after)
+        heads = ("metric", found.before, found.after, "change", "")
         print_table(heads, [_metric_row(one) for one in found.metrics])
     for title, differing in (
         ("params", found.params),

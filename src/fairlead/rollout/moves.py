@@ -54,7 +54,7 @@ def moved(rollout: Rollout, state: State, because: str, now: float, *, step: int
     """
     if state not in _NEXT[rollout.state]:
         raise Conflict(
-            f"Rollout {rollout.number} of {rollout.endpoint!r} is {rollout.state}: {rollout.because or 'it began'}.",
+            f"Rollout {rollout.number} of {rollout.endpoint!r} is {rollout.state}: {rollout.because or 'It began.'}",
             hint="`fairlead status` shows where it stands.",
             state=rollout.state,
         )
