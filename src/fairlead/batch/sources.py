@@ -44,19 +44,26 @@ def open_source(where: str, *, table: str | None = None, query: str | None = Non
         raise NotFound(
             f"There is no file {where!r}.", hint="Give a .parquet, .csv or .jsonl file, or a database's URL."
         )
-    kinds: dict[str, Callable[[Path], Source]] = {
-        ".parquet": ParquetSource,
-        ".csv": CsvSource,
-        ".jsonl": JsonLinesSource,
-    }
-    ending = path.name.removesuffix(".gz")
-    kind = next((kinds[one] for one in kinds if ending.endswith(one)), None)
-    if kind is None or (kind is ParquetSource and path.name.endswith(".gz")):
+    try:
+        return _kind(path)(path)
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
+        raise unreadable(path, err) from err
+
+
+def _kind(path: Path) -> Callable[[Path], Source]:
+    """Who reads a file, by its name's ending.
+
+    Raises:
+        InvalidInput: Nobody does.
+    """
+    packed = path.name.endswith(".gz")
+    kinds: dict[str, Callable[[Path], Source]] = {".csv": CsvSource, ".jsonl": JsonLinesSource}
+    if not packed:
+        kinds[".parquet"] = ParquetSource
+    found = kinds.get(Path(path.name.removesuffix(".gz")).suffix)
+    if found is None:
         raise InvalidInput(
             f"{path.name!r} is of a kind that is not read.",
             hint="Known are .parquet, .csv, .jsonl, .csv.gz, .jsonl.gz.",
         )
-    try:
-        return kind(path)
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
-        raise unreadable(path, err) from err
+    return found
