@@ -56,7 +56,8 @@ def feedback_schema(endpoint: LiveEndpoint) -> dict[str, Any]:
     said = {
         "label": _label(output),
         "rating": rating,
-        "comment": {**comment, "pattern": r"\S"},
+        # What Python calls blank: four control characters more than the patterns of JSON schemas do.
+        "comment": {**comment, "pattern": r"[^\s\u001c-\u001f\u0085]"},
         "values": {**values, "minProperties": 1},
     }
     meaning = {
