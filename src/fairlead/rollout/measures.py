@@ -5,7 +5,7 @@ not worse? Then `pass`. Anything else is `inconclusive`, and what could not be m
 
 | limit | harm | safety |
 |---|---|---|
-| `margin`, a rate against stable's | share e-process, also from a later step on | its mirror; or the difference is below `tolerance` |
+| `margin`, a rate against stable's | share e-process, also from a later step on; once all the traffic has moved, against stable's rate before | its mirror; or the difference is below `tolerance` |
 | `max`, `min` of a rate | confidence sequence of the rate | the same |
 | `tolerance` of a mean | confidence sequence of the difference, within steps, CUPED | the same |
 | `max`, `min` of a mean | confidence sequence of the mean | the same |
@@ -170,20 +170,22 @@ def _bad_limits(metric: Metric) -> tuple[float | None, float | None]:
 def _compared(metric: Metric, evidence: Evidence, arms: Arms, alpha: float) -> _Finding:
     """The candidate's rate against stable's: more than `margin` times as much, provably less, or neither."""
     margin, tolerance = metric.margin or 1.0, metric.tolerance or 0.0
+    moved = _moved_tally(metric, evidence) if arms.stable.units else Tally()
+    looking = alpha / 2 if moved.units else alpha
     stretches = _stretches(metric, evidence, margin)
-    needed = math.log(1 / alpha)
     harm = log_e_of_change(stretches, margin)
     effect, interval = _difference(metric, arms, alpha)
     said = _rates_told(metric, arms)
-    if harm >= needed:
-        worse = f"more than {margin:g} times" if margin != 1 else "more than"
-        return _Finding(
-            "fail", f"{said}: provably {worse} as {_worse(metric)} as the stable version.", effect, interval, harm
-        )
+    if harm >= math.log(1 / looking):
+        worse = "worse than" if margin == 1 else f"more than {margin:g} times as {_worse(metric)} as"
+        return _Finding("fail", f"{said}: provably {worse} the stable version.", effect, interval, harm)
+    if moved.units and _worse_than_before(metric, moved, arms.stable, looking):
+        because = f"{said}: since all the traffic moved, provably worse than the stable version was before."
+        return _Finding("fail", because, effect, interval, harm)
     loss = -interval.low if _counts_good(metric) else interval.high
     if loss <= tolerance:
         because = f"{said}: provably at most {tolerance:g} points worse."
-    elif log_e(stretches, margin, "safety") >= needed:
+    elif log_e(stretches, margin, "safety") >= math.log(1 / alpha):
         borne = "not worse than" if margin == 1 else f"not {margin:g} times as {_worse(metric)} as"
         because = f"{said}: provably {borne} the stable version."
     else:
@@ -192,6 +194,25 @@ def _compared(metric: Metric, evidence: Evidence, arms: Arms, alpha: float) -> _
         )
         return _Finding("inconclusive", because, effect, interval, harm)
     return _Finding("pass", because, effect, interval, harm)
+
+
+def _moved_tally(metric: Metric, evidence: Evidence) -> Tally:
+    """The candidate's units while it had all the traffic."""
+    found = Tally()
+    for step in evidence.steps:
+        if step.share == 1 and not step.mirrored:
+            found += step.metrics.get(metric.name, Arms()).candidate
+    return found
+
+
+def _worse_than_before(metric: Metric, moved: Tally, stable: Tally, alpha: float) -> bool:
+    """Whether a candidate alone is provably worse than the stable version was: by margin and tolerance, as nothing runs beside it."""
+    margin, tolerance = metric.margin or 1.0, (metric.tolerance or 0.0) / 100
+    tuned = optimal_trials(min(max(tolerance, 1e-4), 0.5))
+    ours, theirs = (_rate(tally, alpha / 2, tuned) for tally in (moved, stable))
+    if _counts_good(metric):
+        return ours.high * margin + tolerance < theirs.low
+    return ours.low > theirs.high * margin + tolerance
 
 
 def _better(metric: Metric, evidence: Evidence, arms: Arms, alpha: float) -> _Finding:

@@ -123,6 +123,19 @@ def test_events_of_a_later_step_show_that_a_version_broke():
     assert verdict_of(ERRORS, good, bad).verdict == "fail"
 
 
+def test_a_version_that_breaks_when_all_the_traffic_has_moved_is_found():
+    """Blue/green: as good as the stable version in the shadow, and no stable version beside it afterwards."""
+    shadow = step_with(0.5, mirrored=True, error_rate=Arms(rate(20_000, 200), rate(20_000, 200)))
+
+    def found(events):
+        alone = step_with(1.0, number=1, error_rate=Arms(Tally(), rate(1000, events)))
+        return verdict_of(ERRORS, shadow, alone)
+
+    assert found(10).verdict == "pass"
+    assert found(100).verdict == "fail"
+    assert "since all the traffic moved" in found(100).because
+
+
 def test_a_mirrored_step_compares_errors_by_how_often_each_was_asked():
     arms = Arms(rate(2000, 20), rate(1000, 60))
     step = StepEvidence(0, 0.5, True, Two(2000, 1000), Two(), Two(2000, 1000), Two(), {"error_rate": arms})
