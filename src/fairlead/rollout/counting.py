@@ -104,7 +104,7 @@ class Key:
     def __init__(self) -> None:
         self._known = False
         self._last: tuple[int, int] | None = None
-        self._seen: set[tuple[int, int]] = set()
+        self._seen = 0  # a bit for each kind of each metric: there may be very many keys
         self._means: dict[tuple[int, int], _Mean] = {}
 
     def is_new(self) -> bool:
@@ -119,11 +119,9 @@ class Key:
 
     def first(self, metric: int, what: int) -> bool:
         """Whether this is the first of its kind; asks once."""
-        mark = (metric, what)
-        if mark in self._seen:
-            return False
-        self._seen.add(mark)
-        return True
+        mark = 1 << (3 * metric + what)
+        known, self._seen = self._seen & mark, self._seen | mark
+        return not known
 
     def add(self, metric: int, arm: int, home: _Sums, y: float, x: float) -> None:
         """Add a value to its mean; `home` counts it if it is new to the arm."""

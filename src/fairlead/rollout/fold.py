@@ -14,7 +14,8 @@ Mirrored ─▶ pairs, and what the candidate did in the shadow ─────�
   Labels of bad news come later than those of good news.
 - *Memory is bounded* by `limit`: so many keys, so many answers that wait for feedback, so much feedback that waits for its answer. When
   keys or answers are more, half of them are followed no longer, chosen by hash and so without regard to arm; what they have given
-  stays. A key takes about 0.6 kB, an awaited answer about 0.7 kB: with the default limit at most some 150 MB.
+  stays. A key takes about 0.6 kB and 0.2 kB for each further metric, an awaited answer about 0.6 kB: with the default limit and a few
+  metrics some 200 MB at most.
 
 Events should come about in the order of time; the log's order, writer by writer, will do.
 """
