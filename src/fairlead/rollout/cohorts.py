@@ -10,6 +10,8 @@ import heapq
 import math
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from fairlead.events import Feedback, Mirrored, Prediction
 from fairlead.rollout.counting import Kept, StepCounts
 from fairlead.rollout.evidence import Joined
@@ -17,6 +19,9 @@ from fairlead.rollout.plan import Metric
 from fairlead.schema import Value, label_text
 
 __all__ = ["Awaited", "Cohorts", "is_wrong"]
+
+_MOST_EARLY = 8
+"""So much feedback on one answer may wait for it."""
 
 
 class Awaited:
@@ -31,7 +36,7 @@ class Awaited:
         measured: The metrics it counts for, each with its covariate.
         values: What feedback in time has said, by metric.
         label: The label that was told.
-        shadow: What the candidate answered in the shadow; `None` where it was not asked or failed.
+        shadow: What the candidate answered in the shadow, by itself; `None` where it was not asked or failed.
         open: How many delays are not over yet.
     """
 
@@ -46,7 +51,7 @@ class Awaited:
         self.measured = measured
         self.values: dict[int, float] = {}
         self.label: Value = None
-        self.shadow: Mirrored | None = None
+        self.shadow: tuple[Value] | None = None
         self.open = 0
 
 
@@ -84,7 +89,7 @@ class Cohorts:
         """Keep what the candidate answered in the shadow beside the answer that was given."""
         awaited = self._waiting.found.get(event.id)
         if awaited is not None:
-            awaited.shadow = event
+            awaited.shadow = (event.prediction,)
 
     def tell(self, event: Feedback) -> None:
         """Join one feedback. One whose answer is not known waits for it: another gateway's log may be read later."""
@@ -94,9 +99,7 @@ class Cohorts:
         elif event.id in self._past:
             self._late += 1
         else:
-            if len(self._early) >= self._limit:
-                self._lost += len(self._early.pop(next(iter(self._early))))
-            self._early.setdefault(event.id, []).append(event)
+            self._keep(event)
 
     def due(self, now: float) -> Iterator[tuple[Awaited, list[int]]]:
         """The answers whose feedback is due, each once for every delay, with the metrics of that delay."""
@@ -115,6 +118,18 @@ class Cohorts:
         """What became of the feedback so far."""
         waiting = sum(len(events) for events in self._early.values())
         return Joined(self._matched, self._late, self._duplicate, self._lost + waiting)
+
+    def _keep(self, event: Feedback) -> None:
+        """Let feedback wait for its answer, without the words that nobody measures."""
+        waiting = self._early.get(event.id)
+        if waiting is None:
+            if len(self._early) >= self._limit:
+                self._lost += len(self._early.pop(next(iter(self._early))))
+            waiting = self._early[event.id] = []
+        if len(waiting) < _MOST_EARLY:
+            waiting.append(msgspec.structs.replace(event, comment=None))
+        else:
+            self._lost += 1
 
     def _join(self, awaited: Awaited, event: Feedback) -> None:
         matched = late = duplicate = False

@@ -257,7 +257,7 @@ class Fold:
         """A label proves both versions' answers to one row right or wrong."""
         if self._metrics[number].name != "accuracy" or awaited.shadow is None or number not in awaited.values:
             return
-        stable, candidate = awaited.values[number], is_wrong(awaited.label, awaited.shadow.prediction)
+        stable, candidate = awaited.values[number], is_wrong(awaited.label, awaited.shadow[0])
         step = awaited.step
         step.count(number, 0, None, stable)
         step.count(number, 1, None, candidate)

@@ -309,6 +309,15 @@ def test_answers_and_feedback_that_wait_are_bounded():
     assert len(cohorts._past) <= 50
 
 
+def test_feedback_that_waits_for_its_answer_takes_little_room_however_often_it_is_repeated():
+    missing = answer()
+    fold = fold_of(plan_with(ACCURACY), [told(missing, label="no", comment="x" * 10_000) for _ in range(100)])
+    (waiting,) = fold._cohorts._early.values()
+    assert len(waiting) <= 8
+    assert all(event.comment is None for event in waiting)
+    assert fold.evidence(0.0).joined.unmatched == 100
+
+
 def test_evidence_fits_into_a_log_and_a_retry_carries_it_over():
     first = fold_of(plan_with(ERRORS), [answer(), answer("stable", "prediction_failed")]).evidence(0.0)
     assert msgspec.json.decode(msgspec.json.encode(first), type=Evidence) == first
