@@ -76,11 +76,12 @@ def numbers(path, entries=range(30), **more):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("database", ["sqlite", "server"])
 def test_a_run_that_is_killed_at_any_moment_loses_no_row_and_doubles_none(request, database):
     url = request.getfixturevalue(database)
     command = [sys.executable, str(KILLED), url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=350, check=True)
     moments = [json.loads(line) for line in done.stdout.splitlines()]
     right = [[n, 2.0 * n] for n in range(ROWS) if n != 13]
     assert len(moments) > 15

@@ -64,6 +64,7 @@ def test_a_broken_file_is_refused_with_its_name_and_without_its_folder(honest, t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_flipped_bytes_are_refused_or_read_but_end_nothing_else(honest, tmp_path):
     whole, chance, refused = honest.read_bytes(), random.Random(4), 0
     footer = struct.unpack("<I", whole[-8:-4])[0]
@@ -102,6 +103,7 @@ def read_watched(path, chunks):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_small_file_that_unpacks_to_much_is_read_in_bounded_memory(tmp_path):
     # A long text, said once and repeated two hundred thousand times by its number in a dictionary: 26 GB.
     entries = pa.DictionaryArray.from_arrays(pa.array(np.zeros(200_000, np.int32)), pa.array(["x" * 2**17]))
@@ -112,6 +114,7 @@ def test_a_small_file_that_unpacks_to_much_is_read_in_bounded_memory(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_rows_that_unpack_to_more_than_the_memory_are_refused(tmp_path):
     # Pages of zeros, 150 megabytes each, which zstd packs to nothing.
     path, zeros = tmp_path / "zeros.parquet", pa.table({"s": pa.array([b"\0" * 150_000_000], pa.large_binary())})
@@ -124,6 +127,7 @@ def test_rows_that_unpack_to_more_than_the_memory_are_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_one_huge_row_group_of_wide_rows_is_read_a_part_at_a_time(tmp_path):
     # 750 MB in one row group: more than the process that reads has beside its libraries.
     long = ["y" * 50_000, "z" * 50_000]

@@ -392,6 +392,7 @@ def test_what_a_csv_says_of_the_models_columns_becomes_numbers_in_parquet(opened
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_workers_that_are_killed_from_outside_cost_no_row(tmp_path, monkeypatch):
     data = pd.DataFrame({"x": np.arange(2000.0), "y": np.arange(2000.0) * 3})
     home = tmp_path / "home"
@@ -417,7 +418,7 @@ def test_workers_that_are_killed_from_outside_cost_no_row(tmp_path, monkeypatch)
                         process.kill()
                 yield chunk
 
-    model = open_model(bundle, memory=2**32, seconds=30, processes=2)
+    model = open_model(bundle, memory=2**32, seconds=120, processes=2)
     with contextlib.closing(model):
         summary = score((name, bundle, model), Killing(), tmp_path / "out.csv", chunk=100)
     assert (summary.answered, summary.bad) == (2000, 0)
@@ -429,6 +430,7 @@ def test_workers_that_are_killed_from_outside_cost_no_row(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_an_original_answers_in_its_worker(tmp_path):
     data = pd.DataFrame({"x": np.arange(200.0), "y": np.arange(200.0) * 3})
     fairlead.pack(Doubled().fit(data[["x"]], data["y"]), name="doubled", data=data, target="y", home=tmp_path / "home")
@@ -448,6 +450,7 @@ class Dying(LinearRegression):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_row_that_kills_the_worker_costs_only_itself(tmp_path):
     data = pd.DataFrame({"x": np.arange(200.0), "y": np.arange(200.0) * 3})
     fairlead.pack(Dying().fit(data[["x"]], data["y"]), name="dying", data=data, target="y", home=tmp_path / "home")

@@ -17,7 +17,7 @@ class Double:
 
     def answer(self, rows):
         if self._meet is not None:
-            self._meet.wait(30)
+            self._meet.wait(100)
         if self._frail or (13,) in rows:
             self.alive = False
             raise PredictionFailed("The model's process ended.")
@@ -49,7 +49,7 @@ def test_so_many_questions_are_answered_at_once_as_there_are_workers():
     for thread in asking:
         thread.start()
     for thread in asking:
-        thread.join(30)
+        thread.join(100)
     assert sorted(one.prediction for (one,) in found) == [1.0, 2.0]
     assert len(started) == 2
 
