@@ -30,7 +30,7 @@ from fairlead.serving.keys.proxies import networks_of
 from fairlead.serving.keys.tokens_file import read_tokens
 from fairlead.serving.observing.observation import OFF, STDOUT
 from fairlead.serving.processes.process import Settings, encode_settings
-from fairlead.serving.processes.status import GatewayStatus, read_statuses
+from fairlead.serving.processes.status import GatewayStatus, read_statuses, role_of
 from fairlead.serving.processes.supervisor import Supervisor, road_of
 from fairlead.tokens import TokenSet
 
@@ -216,11 +216,11 @@ def _token_source() -> TokenSource:
     return TokenSource(token_stamp, token_set)
 
 
-def wait_for_gateways(config: Config, stores: Stores, revision: int, seconds: float) -> int:
-    """Wait until every live gateway, here and on other machines, serves a revision.
+def wait_for_gateways(config: Config, stores: Stores, revision: int, seconds: float) -> list[GatewayStatus]:
+    """Wait until every live gateway and mounted endpoint, here and on other machines, serves a revision.
 
     Returns:
-        How many do; 0 where none is alive.
+        Those that do; none where none is alive.
 
     Raises:
         Conflict: One could not load it, and goes on with what it has.
@@ -231,7 +231,7 @@ def wait_for_gateways(config: Config, stores: Stores, revision: int, seconds: fl
         gateways = _gateways(config, stores)
         behind = [one for one in gateways if one.revision < revision]
         if not behind:
-            return len(gateways)
+            return gateways
         for one in behind:
             if one.state == "failed" and one.seen >= revision:
                 raise Conflict(
@@ -254,7 +254,9 @@ def _gateways(config: Config, stores: Stores) -> list[GatewayStatus]:
         reports = live_gateways(connection, time.time() - _ALIVE_SECONDS)
     others = [
         # What a failed gateway has seen is not reported; it has failed at the newest revision there is.
-        GatewayStatus(one.name, one.pid, one.revision, sys.maxsize, one.state, one.detail, one.time)
+        GatewayStatus(
+            one.name, one.pid, one.revision, sys.maxsize, one.state, one.detail, one.time, role=role_of(one.name)
+        )
         for one in reports
         if one.host != socket.gethostname()
     ]

@@ -22,7 +22,7 @@ def endpoint(name="flights", version="flights:1", variant="stable"):
         pass
 
     live = Live()
-    live.name, live.model, live.variant = name, version, variant
+    live.endpoint, live.model, live.name = name, version, variant
     return live
 
 

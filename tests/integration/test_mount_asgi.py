@@ -168,8 +168,7 @@ def test_an_endpoint_that_does_not_exist_is_told_and_comes_with_its_deploy(home,
 
     async def talk(client):
         first = await client.post("/", content=april_bodies[0])
-        await asyncio.to_thread(cli, home, "deploy", "flights:2")
-        await asyncio.sleep(1)
+        await asyncio.to_thread(cli, home, "deploy", "flights:2")  # waits for this very mount
         return first, await client.post("/", content=april_bodies[0])
 
     first, second = within(app, talk)

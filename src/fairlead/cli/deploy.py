@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any, Final
 
 import click
@@ -11,11 +12,12 @@ from fairlead.app import Stores
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import print_json, print_line, say
 from fairlead.cli.rollouts.planning import STRATEGIES, plan_from_file, plan_from_options, plan_options
-from fairlead.cli.rollouts.standing import print_standing, say_next
+from fairlead.cli.rollouts.standing import print_standing, say_gateways, say_next
 from fairlead.config import Config
 from fairlead.errors import InvalidInput
 from fairlead.rollout.plan import Plan
 from fairlead.rollout.summary import Summary
+from fairlead.serving.processes.status import Role
 
 __all__ = ["command"]
 
@@ -123,25 +125,22 @@ def _deploy_direct(  # noqa: PLR0913 - where, what, and how it is told
 
     config, dry_run = invocation.config(), seconds is None
     deployment = deploy(stores.database, stores.blobs, ref, endpoint, actor=current_actor(), dry_run=dry_run)
-    served, start = 0, time.monotonic()
+    served: Counter[Role] = Counter()
+    start = time.monotonic()
     if seconds is not None:
         deliver_here(config, stores)
-        served = wait_for_gateways(config, stores, deployment.table.revision, seconds)
+        served = Counter(one.role for one in wait_for_gateways(config, stores, deployment.table.revision, seconds))
     elapsed = time.monotonic() - start
     if as_json:
         facts = {"endpoint": deployment.endpoint, "model": deployment.model, "former": deployment.former}
         shown = {**facts, "changed": deployment.changed, "revision": deployment.table.revision, "strategy": "direct"}
-        print_json({**shown, "dry_run": dry_run, "gateways": served})
+        print_json({**shown, "dry_run": dry_run, "gateways": served["gateway"], "mounts": served["mount"]})
         return
     before = f" (before: {', '.join(deployment.former)})" if deployment.former and deployment.changed else ""
     verb = "would answer" if dry_run and deployment.changed else "answers" if deployment.changed else "already answers"
     print_line(f"{deployment.endpoint} {verb} with {deployment.model}{before}")
-    if served:
-        say(
-            f"  {served} gateway{'s' if served > 1 else ''} serve revision {deployment.table.revision} after {elapsed:.1f} s"
-        )
-    elif not dry_run:
-        say("  no service is running here; `fairlead serve` starts with this")
+    if not dry_run:
+        say_gateways(served, deployment.table.revision, elapsed)
 
 
 def _begin(  # noqa: PLR0913 - what, how, and how it is told

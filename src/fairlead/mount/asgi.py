@@ -7,7 +7,6 @@ together. Nothing is opened before the first request or the lifespan's start, an
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,14 +14,12 @@ from typing import Any
 
 from loguru import logger
 
-from fairlead.config import Config, load_config
-from fairlead.errors import FairleadError
 from fairlead.mount import exchange
-from fairlead.mount.exchange import Reply
-from fairlead.mount.room import Room
-from fairlead.routing.table import check_endpoint
-from fairlead.serving.doors.rest import read_rows
+from fairlead.mount.answering import answer
+from fairlead.mount.exchange import Gone, Reply
+from fairlead.mount.room import Mount, Room, mount
 from fairlead.serving.http import problems
+from fairlead.serving.http.request import Request
 
 __all__ = ["MountedASGI", "asgi"]
 
@@ -31,30 +28,29 @@ _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
 
-def asgi(endpoint: str, *, home: Path | str | None = None) -> MountedASGI:
+def asgi(endpoint: str, *, home: Path | str | None = None, tokens: bool | None = None) -> MountedASGI:
     """An endpoint as an ASGI application, to be mounted in FastAPI or Starlette or run by itself.
 
-    It answers `POST /` with rows and `GET /schema`, below the path where it is mounted. Who may ask is the application's to
-    decide.
+    It answers `POST /` with rows and `GET /schema`, below the path where it is mounted.
 
     Args:
         endpoint: The endpoint's name, as in `fairlead deploy`.
         home: The folder that holds the state; as configured where it is `None`.
+        tokens: Whether who asks must show one of the home's tokens: as soon as there is one, where it is `None`; never where it
+            is false, because the application decides who may ask.
 
     Raises:
         BadReference: No endpoint can have this name.
         InvalidInput: A setting is unknown or not allowed.
     """
-    check_endpoint(endpoint)
-    return MountedASGI(endpoint, load_config({"home": None if home is None else str(home)}))
+    return MountedASGI(mount(endpoint, home, tokens))
 
 
 class MountedASGI:
     """The application; made by `fairlead.asgi`."""
 
-    def __init__(self, endpoint: str, config: Config) -> None:
-        self._endpoint = endpoint
-        self._config = config
+    def __init__(self, mounted: Mount) -> None:
+        self._mounted = mounted
         # One for each running event loop: a test client or a reloading server begins a new one.
         self._rooms: dict[asyncio.AbstractEventLoop, asyncio.Task[Room]] = {}
 
@@ -80,39 +76,30 @@ class MountedASGI:
     async def _http(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         try:
             reply = await self._reply(scope, receive)
-        except FairleadError as error:
-            reply = exchange.refused(error)
-        except _Gone:
+        except Gone:
             return
         except Exception:  # noqa: BLE001 - the boundary: the operator gets the cause, the framework and the caller do not
-            logger.exception("Answering at {endpoint} failed.", endpoint=self._endpoint)
+            logger.exception("Opening {endpoint} failed.", endpoint=self._mounted.endpoint)
             reply = exchange.refused(problems.unexpected())
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.fields]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
     async def _reply(self, scope: _Message, receive: _Receive) -> Reply:
-        wanted = exchange.asked(scope["method"], _local_path(scope))
-        body = await _body(scope, receive, self._config.max_body) if wanted == "predict" else b""
-        received = time.perf_counter()
-        room = await self._room()
-        live = room.live()
-        if wanted == "schema":
-            return exchange.described(live)
-        content_type, large = _header(scope, b"content-type"), len(body) > exchange.LARGE
-        caller = live.caller(scope["headers"])
-        try:
-            if large:
-                rows, single = await asyncio.to_thread(read_rows, live.reader, content_type, body)
-            else:
-                rows, single = read_rows(live.reader, content_type, body)
-        except FairleadError as error:
-            room.gateway.refuse(live, error, received)
-            raise
-        found = await room.gateway.predict(live.name, rows, caller=caller, live=live, received=received)
-        if large:
-            return await asyncio.to_thread(exchange.answered, found, single=single)
-        return exchange.answered(found, single=single)
+        room, config = await self._room(), self._mounted.config
+        url = scope.get("raw_path") or str(scope["path"]).encode()
+        headers = [(bytes(name).lower(), bytes(value)) for name, value in scope["headers"]]
+        method, version = str(scope["method"]).encode("latin-1", "replace"), str(scope.get("http_version", ""))
+        request = Request(method, url, headers, b"", keep_alive=True, version=version)
+
+        async def body() -> bytes:
+            try:
+                async with asyncio.timeout(config.body_timeout):
+                    return await _body(room, request, receive, config.max_body)
+            except TimeoutError:
+                raise problems.RequestTimeout("The request did not arrive in time.", hint="Send it faster.") from None
+
+        return await answer(room, _Client(scope), request, _local_path(scope), body)
 
     async def _room(self) -> Room:
         """The room of this event loop; whoever asks first opens it, the others wait for that."""
@@ -122,7 +109,7 @@ class MountedASGI:
             opening = None
         if opening is None:
             self._forget_closed()
-            opening = self._rooms[loop] = loop.create_task(_open(self._endpoint, self._config))
+            opening = self._rooms[loop] = loop.create_task(_open(self._mounted))
         # A caller that leaves meanwhile must not take the room away from the others.
         return opening.result() if opening.done() else await asyncio.shield(opening)
 
@@ -143,7 +130,7 @@ class MountedASGI:
         try:
             await self._room()
         except Exception as error:  # noqa: BLE001 - as above; the server says it and ends
-            logger.exception("Opening {endpoint} failed.", endpoint=self._endpoint)
+            logger.exception("Opening {endpoint} failed.", endpoint=self._mounted.endpoint)
             await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -152,12 +139,18 @@ class MountedASGI:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-class _Gone(Exception):
-    """The client left before its request was whole."""
+class _Client:
+    """Who asks, as the server tells it."""
+
+    __slots__ = ("peer",)
+
+    def __init__(self, scope: _Message) -> None:
+        found = scope.get("client")
+        self.peer: tuple[str, int] | None = (str(found[0]), int(found[1] or 0)) if found else None
 
 
-async def _open(endpoint: str, config: Config) -> Room:
-    room = Room(endpoint, config)
+async def _open(mounted: Mount) -> Room:
+    room = Room(mounted)
     await room.open()
     return room
 
@@ -168,26 +161,26 @@ def _local_path(scope: _Message) -> str:
     return path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
 
 
-def _header(scope: _Message, wanted: bytes) -> bytes | None:
-    return next((bytes(value) for name, value in scope["headers"] if name.lower() == wanted), None)
-
-
-async def _body(scope: _Message, receive: _Receive, limit: int) -> bytes:
+async def _body(room: Room, request: Request, receive: _Receive, limit: int) -> bytes:
     """The body, whole.
 
     Raises:
         TooLarge: It is larger than the limit.
+        Overloaded: All large ones together hold too much.
+        Gone: The client has left.
     """
-    length = _header(scope, b"content-length")
+    length = request.header(b"content-length")
     if length is not None and length.isdigit():
         exchange.check_length(int(length[:20]), limit)
     parts, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise _Gone
+            raise Gone
         part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         exchange.check_length(size, limit)
+        if size > exchange.LARGE:
+            room.hold(request, len(part))
         parts.append(part)
     return b"".join(parts)

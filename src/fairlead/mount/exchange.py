@@ -1,6 +1,7 @@
 """What a mounted endpoint is asked and what it says, before ASGI or WSGI dress it: both speak the same words.
 
-A request's path is what is left of it after the mount: `/` is asked with rows, `/schema` tells what a row looks like.
+A request's path is what is left of it after the mount: `/` is asked with rows, `/schema` tells what a row looks like, `/metrics`
+what was counted.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ from fairlead.errors import FairleadError, NotFound, TooLarge
 from fairlead.serving.http import problems
 from fairlead.serving.live import LiveEndpoint
 
-__all__ = ["LARGE", "Asked", "Reply", "answered", "asked", "check_length", "described", "refused"]
+__all__ = ["LARGE", "Asked", "Gone", "Reply", "answered", "asked", "check_length", "described", "refused"]
 
 LARGE: Final = 64 * 1024
-"""A longer body is read away from the event loop."""
+"""A longer body is read away from the event loop, and counted."""
 
 _SHOWN: Final = 80
+_PLACES: Final[dict[str, Asked]] = {"": "predict", "/": "predict", "/schema": "schema", "/metrics": "metrics"}
 _encode = msgspec.json.Encoder().encode
 
-Asked = Literal["predict", "schema"]
+Asked = Literal["predict", "schema", "metrics"]
+
+
+class Gone(Exception):
+    """The client left before its request was whole."""
 
 
 class Reply(NamedTuple):
@@ -42,19 +48,23 @@ class Reply(NamedTuple):
 def asked(method: str, path: str) -> Asked:
     """What a request wants.
 
+    Args:
+        method: Of the request.
+        path: Its path below the mount.
+
     Raises:
         NotFound: There is nothing at this path.
         MethodNotAllowed: It is not asked this way.
     """
-    if path in {"", "/"}:
-        _check_method(
-            method, ("POST",), "POST a row, an array of rows or CSV; GET schema, beside it, tells the columns."
-        )
-        return "predict"
-    if path == "/schema":
-        _check_method(method, ("GET", "HEAD"), "The schema is asked with GET.")
-        return "schema"
-    raise NotFound(f"There is nothing at {path[:_SHOWN]!r}.", hint="POST rows to '/', or GET '/schema'.")
+    wanted = _PLACES.get(path)
+    if wanted is None:
+        raise NotFound(f"There is nothing at {path[:_SHOWN]!r}.", hint="POST rows to '/', or GET '/schema'.")
+    if wanted == "predict":
+        hint = "POST a row, an array of rows or CSV; GET schema, beside it, tells the columns."
+        _check_method(method, ("POST",), hint)
+    else:
+        _check_method(method, ("GET", "HEAD"), "This is asked with GET.")
+    return wanted
 
 
 def _check_method(method: str, allowed: tuple[str, ...], hint: str) -> None:
@@ -92,4 +102,6 @@ def refused(error: FairleadError) -> Reply:
         headers = (("retry-after", str(max(1, round(cast("float", retry))))),)
     elif (allow := error.values.get("allow")) is not None:
         headers = (("allow", str(allow)),)
+    elif (challenge := error.values.get("authenticate")) is not None:
+        headers = (("www-authenticate", str(challenge)),)
     return Reply(status, body, content_type.decode(), headers)

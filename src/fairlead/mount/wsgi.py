@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import time
 from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import Future
 from http import HTTPStatus
@@ -20,15 +19,13 @@ from typing import Any, Final
 
 from loguru import logger
 
-from fairlead.answer import Answer
-from fairlead.config import Config, load_config
 from fairlead.errors import DeadlineExceeded, FairleadError, InvalidInput
 from fairlead.mount import exchange
+from fairlead.mount.answering import answer
 from fairlead.mount.exchange import Reply
-from fairlead.mount.room import Room
-from fairlead.routing.table import check_endpoint
-from fairlead.serving.doors.rest import read_rows
+from fairlead.mount.room import Mount, Room, mount
 from fairlead.serving.http import problems
+from fairlead.serving.http.request import Request
 
 __all__ = ["MountedWSGI", "wsgi"]
 
@@ -37,30 +34,29 @@ _Environment = MutableMapping[str, Any]
 _Start = Callable[[str, list[tuple[str, str]]], object]
 
 
-def wsgi(endpoint: str, *, home: Path | str | None = None) -> MountedWSGI:
+def wsgi(endpoint: str, *, home: Path | str | None = None, tokens: bool | None = None) -> MountedWSGI:
     """An endpoint as a WSGI application, to be mounted in Flask or Django or run by itself.
 
-    It answers `POST /` with rows and `GET /schema`, below the path where it is mounted. Who may ask is the application's to
-    decide.
+    It answers `POST /` with rows and `GET /schema`, below the path where it is mounted.
 
     Args:
         endpoint: The endpoint's name, as in `fairlead deploy`.
         home: The folder that holds the state; as configured where it is `None`.
+        tokens: Whether who asks must show one of the home's tokens: as soon as there is one, where it is `None`; never where it
+            is false, because the application decides who may ask. mod_wsgi passes them on with `WSGIPassAuthorization On`.
 
     Raises:
         BadReference: No endpoint can have this name.
         InvalidInput: A setting is unknown or not allowed.
     """
-    check_endpoint(endpoint)
-    return MountedWSGI(endpoint, load_config({"home": None if home is None else str(home)}))
+    return MountedWSGI(mount(endpoint, home, tokens))
 
 
 class MountedWSGI:
     """The application; made by `fairlead.wsgi`."""
 
-    def __init__(self, endpoint: str, config: Config) -> None:
-        self._endpoint = endpoint
-        self._config = config
+    def __init__(self, mounted: Mount) -> None:
+        self._mounted = mounted
         self._opened: _Background | None = None
         self._lock = Lock()
         os.register_at_fork(after_in_child=self._begin_anew)
@@ -69,42 +65,39 @@ class MountedWSGI:
         """Answer one request of a server."""
         try:
             reply = self._reply(environ)
-        except FairleadError as error:
-            reply = exchange.refused(error)
         except Exception:  # noqa: BLE001 - the boundary: the operator gets the cause, the framework and the caller do not
-            logger.exception("Answering at {endpoint} failed.", endpoint=self._endpoint)
+            logger.exception("Answering at {endpoint} failed.", endpoint=self._mounted.endpoint)
             reply = exchange.refused(problems.unexpected())
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.fields)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 
     def _reply(self, environ: _Environment) -> Reply:
-        wanted = exchange.asked(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-        body = _body(environ, self._config.max_body) if wanted == "predict" else b""
-        received = time.perf_counter()
-        room = self._room()
-        live = room.live()
-        if wanted == "schema":
-            return exchange.described(live)
-        content_type = environ.get("CONTENT_TYPE", "").encode("latin-1") or None
-        try:
-            rows, single = read_rows(live.reader, content_type, body)
-        except FairleadError as error:
-            room.loop.call_soon_threadsafe(room.gateway.refuse, live, error, received)
-            raise
-        answer: Future[list[Answer] | FairleadError] = Future()
-        caller = live.caller(_headers(environ))
-        room.loop.call_soon_threadsafe(room.gateway.submit, live, rows, answer.set_result, received, caller)
-        found = self._wait(answer)
-        if isinstance(found, FairleadError):
-            raise found
-        return exchange.answered(found, single=single)
+        room, config = self._room(), self._mounted.config
+        path = str(environ.get("PATH_INFO", ""))
+        url = (str(environ.get("SCRIPT_NAME", "")) + path).encode("latin-1", "replace")
+        method = str(environ["REQUEST_METHOD"]).encode("latin-1", "replace")
+        version = str(environ.get("SERVER_PROTOCOL", ""))
+        request = Request(method, url, _headers(environ), b"", keep_alive=True, version=version)
+        # Read here, in the server's own thread, and judged there: an error is told as all others are.
+        found = _body(environ, config.max_body) if method == b"POST" else b""
 
-    def _wait(self, answer: Future[list[Answer] | FairleadError]) -> list[Answer] | FairleadError:
+        async def body() -> bytes:
+            if isinstance(found, FairleadError):
+                raise found
+            if len(found) > exchange.LARGE:
+                room.hold(request, len(found))
+            return found
+
+        asked = answer(room, _Client(environ), request, path, body)
+        return self._wait(asyncio.run_coroutine_threadsafe(asked, room.loop))
+
+    def _wait(self, reply: Future[Reply]) -> Reply:
+        seconds = self._mounted.config.request_deadline
         try:
-            return answer.result(self._config.request_deadline + _GRACE_SECONDS)
-        except TimeoutError as err:
-            seconds = self._config.request_deadline
-            raise DeadlineExceeded(f"The model did not answer within {seconds:g} s.", retry_after=1) from err
+            return reply.result(seconds + _GRACE_SECONDS)
+        except TimeoutError:
+            reply.cancel()
+            return exchange.refused(DeadlineExceeded(f"The model did not answer within {seconds:g} s.", retry_after=1))
 
     def _room(self) -> Room:
         """The room of this process; whoever asks first opens it, the others wait for that."""
@@ -113,7 +106,7 @@ class MountedWSGI:
             with self._lock:
                 opened = self._opened
                 if opened is None or not opened.alive:
-                    opened = self._opened = _Background(self._endpoint, self._config)
+                    opened = self._opened = _Background(self._mounted)
         return opened.room
 
     def _begin_anew(self) -> None:
@@ -125,13 +118,12 @@ class MountedWSGI:
 class _Background:
     """A room in an event loop and a thread of its own."""
 
-    def __init__(self, endpoint: str, config: Config) -> None:
-        self._endpoint = endpoint
-        self._config = config
+    def __init__(self, mounted: Mount) -> None:
+        self._mounted = mounted
         self._ready: Future[Room] = Future()
         self._stop = asyncio.Event()
         self._owner = os.getpid()
-        self._thread = Thread(target=self._run, name=f"fairlead-{endpoint}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"fairlead-{mounted.endpoint}", daemon=True)
         self._thread.start()
         self.room = self._ready.result()
         atexit.register(self._end)
@@ -145,12 +137,12 @@ class _Background:
             asyncio.run(self._live())
         except Exception as error:  # noqa: BLE001 - told to whoever opens, else logged
             if self._ready.done():
-                logger.exception("The room of {endpoint} ended.", endpoint=self._endpoint)
+                logger.exception("The room of {endpoint} ended.", endpoint=self._mounted.endpoint)
             else:
                 self._ready.set_exception(error)
 
     async def _live(self) -> None:
-        room = Room(self._endpoint, self._config)
+        room = Room(self._mounted)
         await room.open()
         self._ready.set_result(room)
         await self._stop.wait()
@@ -159,19 +151,40 @@ class _Background:
     def _end(self) -> None:
         if os.getpid() == self._owner and self.alive:
             self.room.loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(self._config.request_deadline)
+            self._thread.join(self._mounted.config.request_deadline)
+
+
+class _Client:
+    """Who asks, as the server tells it."""
+
+    __slots__ = ("peer",)
+
+    def __init__(self, environ: _Environment) -> None:
+        host, port = str(environ.get("REMOTE_ADDR") or ""), str(environ.get("REMOTE_PORT") or "0")
+        self.peer: tuple[str, int] | None = (host, int(port) if port.isdecimal() else 0) if host else None
 
 
 def _headers(environ: _Environment) -> list[tuple[bytes, bytes]]:
-    """The header's lines, from the names that CGI gives them."""
-    return [
-        (name[5:].replace("_", "-").encode("latin-1"), str(value).encode("latin-1"))
+    """The headers, of CGI's names for them."""
+    found = [
+        (name[5:].replace("_", "-").lower().encode("latin-1"), str(value).encode("latin-1", "replace"))
         for name, value in environ.items()
         if name.startswith("HTTP_")
     ]
+    if content_type := environ.get("CONTENT_TYPE"):
+        found.append((b"content-type", str(content_type).encode("latin-1", "replace")))
+    return found
 
 
-def _body(environ: _Environment, limit: int) -> bytes:
+def _body(environ: _Environment, limit: int) -> bytes | FairleadError:
+    """The body, whole; or why it cannot be had."""
+    try:
+        return _read(environ, limit)
+    except FairleadError as error:
+        return error
+
+
+def _read(environ: _Environment, limit: int) -> bytes:
     """The body, whole.
 
     Raises:

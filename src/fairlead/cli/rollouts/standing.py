@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from fairlead.cli.output import print_line, print_table, say
 from fairlead.rollout.summary import Summary, stands
+from fairlead.serving.processes.status import Role
 
 __all__ = ["print_standing", "print_standings", "say_gateways", "say_next", "told"]
+
+_ROLES: Final[Mapping[Role, str]] = {"gateway": "gateway", "mount": "mounted endpoint"}
 
 
 def told(summary: Summary) -> str:
@@ -41,9 +45,11 @@ def say_next(summary: Summary) -> None:
     say(f"  next: {', '.join(f'`{one}`' for one in summary.next)}")
 
 
-def say_gateways(count: int, revision: int, seconds: float) -> None:
-    """Tell who obeys already."""
-    if count:
-        say(f"  {count} gateway{'s serve' if count > 1 else ' serves'} revision {revision} after {seconds:.1f} s")
+def say_gateways(served: Mapping[Role, int], revision: int, seconds: float) -> None:
+    """Tell who obeys already: `2 gateways and 1 mounted endpoint serve revision 3 after 0.2 s`."""
+    told = [f"{count} {_ROLES[role]}{'s' if count > 1 else ''}" for role, count in sorted(served.items()) if count]
+    if told:
+        verb = "serves" if sum(served.values()) == 1 else "serve"
+        say(f"  {' and '.join(told)} {verb} revision {revision} after {seconds:.1f} s")
     else:
         say("  no service is running here; `fairlead serve` starts with this")

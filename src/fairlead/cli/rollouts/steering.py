@@ -6,6 +6,7 @@ Each writes what shall be in one transaction, brings it to this machine, waits u
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import click
@@ -20,6 +21,7 @@ from fairlead.rollout.store import find_rollout
 from fairlead.rollout.summary import Summary, summarize, summary_of
 from fairlead.routing.store import read_table
 from fairlead.routing.table import check_endpoint
+from fairlead.serving.processes.status import Role
 
 __all__ = ["Operation", "read_summary", "steering_command"]
 
@@ -84,22 +86,22 @@ def _steer(  # noqa: PLR0913 - what, where, why, and how it is told
     served, revision, elapsed = _obeyed(invocation, stores, seconds)
     summary = read_summary(stores, done.number)
     if as_json:
-        print_json({"rollout": summary, "gateways": served, "dry_run": False})
+        print_json({"rollout": summary, "gateways": served["gateway"], "mounts": served["mount"], "dry_run": False})
         return
     print_standing(summary)
     say_gateways(served, revision, elapsed)
     say_next(summary)
 
 
-def _obeyed(invocation: Invocation, stores: Stores, seconds: float) -> tuple[int, int, float]:
-    """How many gateways serve the newest table, its revision, and how long that took."""
+def _obeyed(invocation: Invocation, stores: Stores, seconds: float) -> tuple[Counter[Role], int, float]:
+    """How many gateways and mounted endpoints serve the newest table, its revision, and how long that took."""
     from fairlead.service import deliver_here, wait_for_gateways
 
     config, start = invocation.config(), time.monotonic()
     deliver_here(config, stores)
     with stores.database.read() as connection:
         revision = read_table(connection).revision
-    served = wait_for_gateways(config, stores, revision, seconds)
+    served = Counter(one.role for one in wait_for_gateways(config, stores, revision, seconds))
     return served, revision, time.monotonic() - start
 
 

@@ -23,6 +23,7 @@ import fcntl
 import functools
 import os
 import platform
+import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -137,6 +138,7 @@ class Metrics:
         self._series: dict[tuple[str, str, str], Series] = {}
         self._live: dict[LiveVariant, Series] = {}
         self._answers: dict[int, int] = {}
+        self._order = _Order()
         self._start = start_time(os.getpid())
 
     def observe(self, live: LiveVariant, error: FairleadError | None, rows: int, seconds: float) -> None:
@@ -171,6 +173,10 @@ class Metrics:
             gauges=dict(self._gauges()),
             mirrored=self._mirrored(),
         )
+
+    def written(self) -> _Written:
+        """The same, ready to be written down."""
+        return _Written(self.snapshot(), self._order)
 
     def _find(self, live: LiveVariant) -> Series:
         key = (live.endpoint, live.model, live.name)
@@ -208,7 +214,7 @@ class MetricsDoor:
 
     async def _tell(self, connection: Connection, request: Request) -> None:
         openmetrics = b"application/openmetrics-text" in (request.header(b"accept") or b"").lower()
-        mine = _Written(self._metrics.snapshot())
+        mine = self._metrics.written()
         body = await asyncio.to_thread(_collected, self._run, mine, openmetrics=openmetrics)
         kind = OPENMETRICS if openmetrics else TEXT
         connection.respond(request, 200, body, kind, b"cache-control: no-store\r\n")
@@ -219,10 +225,10 @@ async def keep_snapshot(metrics: Metrics, run: Path, seconds: float = 1.0) -> No
     await asyncio.to_thread(fold_ended, run)
     try:
         while True:
-            await asyncio.to_thread(_Written(metrics.snapshot()).write, run)
+            await asyncio.to_thread(metrics.written().write, run)
             await asyncio.sleep(seconds)
     finally:
-        write_snapshot(run, metrics.snapshot())
+        metrics.written().write(run)
 
 
 def write_snapshot(run: Path, snapshot: Snapshot) -> None:
@@ -232,7 +238,7 @@ def write_snapshot(run: Path, snapshot: Snapshot) -> None:
         run: The folder of what runs.
         snapshot: What it has counted.
     """
-    _Written(snapshot).write(run)
+    _Written(snapshot, _Order()).write(run)
 
 
 def _collected(run: Path, mine: _Written, *, openmetrics: bool) -> bytes:
@@ -255,16 +261,36 @@ def collect(run: Path) -> list[Family]:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
+class _Order:
+    """In which order the snapshots of one process were made."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.made = 0
+        self.written = 0
+
+
 class _Written:
     """A snapshot as bytes, made on the event loop, to be written in a thread while the counters go on."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, order: _Order) -> None:
         self._name = _file_name(snapshot)
         self._data = _encode(snapshot)
+        self._order = order
+        order.made += 1
+        self._number = order.made
 
     def write(self, run: Path) -> None:
-        """Replace the process's file; a full disk leaves the old one, which tells less, but nothing wrong."""
-        path = run / _FOLDER / self._name
+        """Replace the process's file; a full disk leaves the old one, which tells less, but nothing wrong.
+
+        Several threads may write at a time, and a slow one must not replace what was counted later.
+        """
+        with self._order.lock:
+            if self._number > self._order.written:
+                self._order.written = self._number
+                self._replace(run / _FOLDER / self._name)
+
+    def _replace(self, path: Path) -> None:
         fresh = path.with_suffix(f".{time.monotonic_ns():x}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
