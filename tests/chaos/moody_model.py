@@ -29,8 +29,4 @@ class Moody:
             raise ValueError("a secret cause")
         if mood == "not a number":
             return np.full(len(values), np.nan)
-        if mood == "too few":
-            return 2.0 * values[1:]
-        if mood == "another type":
-            return np.array(["two"] * len(values))
         return 2.0 * values

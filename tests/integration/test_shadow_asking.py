@@ -110,7 +110,7 @@ async def until(what, seconds=60.0):
 
 
 async def offered(shadow, count, start=0):
-    await until(lambda: shadow.state == "ready" and shadow.listening)
+    await until(lambda: shadow.state == "ready")
     shadow.offer([given(number) for number in range(start, start + count)])
 
 
@@ -255,7 +255,7 @@ class SlowWords:
 def test_a_shadow_that_hangs_is_given_up_at_its_deadline(tmp_path):
     async def run():
         async with asked(tmp_path, limit=0.05) as (shadow, process, found):
-            await until(lambda: shadow.listening)
+            await until(lambda: shadow.state == "ready")
             server_busy = asyncio.Event()
 
             class Never(Exception):
@@ -277,17 +277,28 @@ def test_a_shadow_that_hangs_is_given_up_at_its_deadline(tmp_path):
 def test_rows_beyond_the_bound_are_dropped_and_counted(tmp_path):
     async def run():
         async with asked(tmp_path) as (shadow, _, _):
-            await until(lambda: shadow.listening)
+            await until(lambda: shadow.state == "ready")
             shadow.offer([given(number) for number in range(MAX_WAITING + 1000)])
             return shadow.waiting, shadow.count.dropped
 
     assert asyncio.run(run()) == (MAX_WAITING, 1000)
 
 
+def test_rows_wait_while_the_process_starts(tmp_path):
+    async def run():
+        async with asked(tmp_path) as (shadow, _, found):
+            shadow.offer([given(1), given(2)])
+            assert shadow.state == "starting"
+            await until(lambda: len(found) == 2)
+            return shadow.count.dropped
+
+    assert asyncio.run(run()) == 0
+
+
 def test_long_texts_are_bounded_as_well(tmp_path):
     async def run():
         async with asked(tmp_path) as (shadow, _, found):
-            await until(lambda: shadow.listening)
+            await until(lambda: shadow.state == "ready")
             shadow.offer([given(number, (1.0, "x" * (MAX_TEXT // 4))) for number in range(10)])
             waiting = shadow.waiting
             await until(lambda: len(found) == 4)
@@ -301,7 +312,7 @@ def test_long_texts_are_bounded_as_well(tmp_path):
 def test_a_share_of_the_rows_is_asked(tmp_path):
     async def run():
         async with asked(tmp_path, percent=25.0) as (shadow, _, _):
-            await until(lambda: shadow.listening)
+            await until(lambda: shadow.state == "ready")
             shadow.offer([given(number) for number in range(4000)])
             return shadow.waiting
 

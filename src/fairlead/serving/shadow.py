@@ -5,7 +5,7 @@ callers do not notice. Rows that it cannot keep up with are dropped and counted,
 
 ```
  gateway, after the answer ──offer──▶ waiting rows (bounded) ──≤ 64 rows──▶ process ──▶ pairs ──▶ event log
-                               │ full, resting, not there
+                               │ full, resting, cannot be loaded
                                └──▶ dropped, counted
 ```
 
@@ -165,8 +165,8 @@ class Shadow:
         self._waiting_text = 0
         self._suspects: deque[_Suspect] = deque()
         self._awake = asyncio.Event()
-        self.listening = False
-        """Whether it takes rows; it does not while it rests, or is not there."""
+        self.listening = True
+        """Whether it takes rows; it does not while it rests, or cannot be loaded."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
@@ -192,8 +192,8 @@ class Shadow:
 
     async def end(self) -> None:
         """Ask nothing any more; what waits is dropped."""
-        self.listening = False
-        """Whether it takes rows; it does not while it rests, or is not there."""
+        self.listening = True
+        """Whether it takes rows; it does not while it rests, or cannot be loaded."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -226,14 +226,19 @@ class Shadow:
         return batch
 
     def _give_up(self) -> None:
-        """Drop what waits; a row over which the process ended, and which cannot be asked again soon, has failed."""
-        ended = [one.given for one in self._suspects if one.ended]
-        if ended and self._pairs is not None:
-            self._record(self._pairs.failed(ended, PredictionFailed.code, 0.0))
-        self.count.dropped += self.waiting - len(ended)
+        """Drop what waits; a row over which the process ended has failed."""
+        self._fail_ended()
+        self.count.dropped += self.waiting
         self._waiting.clear()
         self._suspects.clear()
         self._waiting_text = 0
+
+    def _fail_ended(self) -> None:
+        """Record the rows over which the process ended, where they cannot be asked again soon."""
+        ended = [one for one in self._suspects if one.ended]
+        if ended and self._pairs is not None:
+            self._suspects = deque(one for one in self._suspects if not one.ended)
+            self._record(self._pairs.failed([one.given for one in ended], PredictionFailed.code, 0.0))
 
     # -- the process -----------------------------------------------------------------------------------------------
 
@@ -265,6 +270,8 @@ class Shadow:
                 logger.warning("{model} cannot stand in the shadow: {error}", model=self.mirror.model, error=str(error))
             self._breaker.failed()
             self.state, self.detail = "failed", str(error)
+            self.listening = False
+            self._give_up()
         except Exception:  # noqa: BLE001 - a bug of ours costs the shadow, and nothing else
             logger.exception("Asking the shadow {model} failed.", model=self.mirror.model)
             self._breaker.failed()
@@ -286,7 +293,11 @@ class Shadow:
         await self._channel.connect(_REACH_SECONDS)
         if self._channel.pid != self._warm:
             samples = self._bundle.samples
-            check_samples(samples, await self._outcomes(samples.rows), self.mirror.model)
+            try:
+                check_samples(samples, await self._outcomes(samples.rows), self.mirror.model)
+            except FairleadError:
+                self._fail_ended()  # it is not well since, so there is nothing more to learn of them
+                raise
             self._warm = self._channel.pid
 
     def _fitting(self, schema: Schema) -> Pairs:
