@@ -158,9 +158,13 @@ def _console(config: Config, stores: Stores) -> ConsoleServer:
     from fairlead.console.server import ConsoleServer, ConsoleSettings
 
     def make_app(keyring: Keyring) -> ASGIApp:
-        from fairlead.console.api import Operator, build_app
+        from fairlead.console.api import build_app
+        from fairlead.console.exchange import Operator
 
-        return build_app(Operator(stores.database, stores.blobs, lambda: service_status(config, stores), keyring))
+        operator = Operator(
+            stores.database, stores.blobs, lambda: service_status(config, stores), keyring, config.paths.events
+        )
+        return build_app(operator)
 
     settings = ConsoleSettings(
         host=config.console_host,

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from fairlead.client import AsyncClient, Client
-from fairlead.console.api import Operator, build_app
+from fairlead.console.api import build_app
+from fairlead.console.exchange import Operator
 from fairlead.errors import Forbidden, RateLimited, Unauthenticated
 from fairlead.registry.audit import verify_chain
 from fairlead.serving.gateway import Gateway
@@ -117,7 +118,7 @@ def pages():
 
 
 def operators():
-    return list(routes_of(build_app(Operator(None, None, None, None))))
+    return list(routes_of(build_app(Operator(None, None, None, None, None))))
 
 
 def is_public(path):

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, Final
 
 import click
+import msgspec
 
 from fairlead.app import Stores
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
@@ -183,25 +184,23 @@ def _print_dry_run(  # noqa: PLR0913 - as `_begin`
 ) -> None:
     """Print the plan, whole, with what it needs as comments: what is printed is a plan again."""
     from fairlead.app import current_actor
-    from fairlead.rollout.needs import Traffic, needs
-    from fairlead.rollout.operations import begin
-    from fairlead.rollout.reading import whole, write_plan
-    from fairlead.rollout.traffic import recent_traffic
+    from fairlead.rollout.rehearsal import rehearse
 
-    begun = begin(
-        stores.database, stores.blobs, plan, actor=current_actor(), retry=retry, supersede=supersede, dry_run=True
+    found = rehearse(
+        stores.database,
+        stores.blobs,
+        config.paths.events,
+        plan,
+        actor=current_actor(),
+        retry=retry,
+        supersede=supersede,
     )
-    plan = begun.rollout.plan
-    traffic = recent_traffic(config.paths.events, plan.endpoint, time.time())
-    found = needs(plan, traffic or Traffic(0.0))
-    former = begun.superseded.number if begun.superseded else None
     if as_json:
-        print_json({"plan": whole(plan), "needs": found, "traffic": traffic, "superseded": former, "dry_run": True})
+        print_json({**msgspec.structs.asdict(found), "dry_run": True})
         return
-    click.echo(write_plan(plan), nl=False)
-    told = "no answer was recorded" if traffic is None else f"{traffic.per_second:.3g} answers a second"
-    for sentence in (f"In the last hour: {told}.", *found.sentences):
+    click.echo(found.yaml, nl=False)
+    for sentence in found.sentences:
         print_line(f"# {sentence}")
-    if former is not None:
-        say(f"It would take the place of rollout {former}.")
+    if found.superseded is not None:
+        say(f"It would take the place of rollout {found.superseded}.")
     say("Nothing was changed.")

@@ -1,4 +1,4 @@
-"""The operator's API: what is there, what is served, who changed what; and `deploy`.
+"""The operator's API: what is there, what is served, who changed what; and `deploy`. Rollouts have a file of their own.
 
 It is a door like any other and decides nothing: registry and rollout answer, and the gate in front of it has looked at the
 token before. What the token's holder changes, the audit records under the token's name.
@@ -8,11 +8,21 @@ Starlette is imported when the app is built: a control process whose port nobody
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fairlead.console.exchange import (
+    HEADERS,
+    Operator,
+    actor_of,
+    decoded,
+    json_body,
+    json_reply,
+    number_asked,
+    operator_of,
+)
+from fairlead.console.rollouts import VERBS, rollout_routes
 from fairlead.errors import FairleadError, InvalidInput, NotFound
 from fairlead.registry.audit import audit_entries
 from fairlead.registry.registry import list_models, list_versions
@@ -20,35 +30,15 @@ from fairlead.registry.tokens import list_tokens
 from fairlead.rollout.direct import deploy
 from fairlead.serving.http import problems
 from fairlead.serving.http.asgi import ASGIApp
-from fairlead.serving.keys.keyring import Keyring, Need
-from fairlead.storage.blobs import Blobs
-from fairlead.storage.database import Database
+from fairlead.serving.keys.keyring import Need
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["Operator", "build_app", "operator_need"]
+__all__ = ["build_app", "operator_need"]
 
 _MOST_ENTRIES: Final = 1000
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_encode = msgspec.json.Encoder().encode
-
-
-class Operator(msgspec.Struct, frozen=True):
-    """What the API works with.
-
-    Attributes:
-        database: Models, versions, audit, tokens, the routing table.
-        blobs: The bundles.
-        status: Tells what is deployed, and what the gateways do with it.
-        keyring: Knows whose a token is.
-    """
-
-    database: Database
-    blobs: Blobs
-    status: Callable[[], object]
-    keyring: Keyring
 
 
 class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,9 +51,11 @@ def operator_need(method: bytes, path: str) -> Need | None:
     """What a path of the operator's port needs. Pure. Nothing is public, and what stands in no line here needs `admin`."""
     parts = path[1:].split("/")
     match parts:
-        case ["api", "endpoints", name, "deploy"]:
+        case ["api", "endpoints", name, verb] if verb == "deploy" or verb in VERBS:
             return Need("deploy", name)
-        case ["api", "models" | "status" | "audit", *_] if method in {b"GET", b"HEAD"}:
+        case ["api", "endpoints", name, "rollouts"]:
+            return Need("read" if method in {b"GET", b"HEAD"} else "deploy", name)
+        case ["api", "models" | "status" | "audit" | "rollouts", *_] if method in {b"GET", b"HEAD"}:
             return Need("read")
     return Need("admin")
 
@@ -81,6 +73,7 @@ def build_app(operator: Operator) -> ASGIApp:
         Route("/api/audit", _audit),
         Route("/api/tokens", _tokens),
         Route("/api/endpoints/{name}/deploy", _deploy, methods=["POST"]),
+        *rollout_routes(),
     ]
     handlers: dict[Any, Any] = {FairleadError: _refuse, HTTPException: _refuse_http, Exception: _refuse_unexpected}
     app = Starlette(routes=routes, exception_handlers=handlers)
@@ -93,65 +86,36 @@ def build_app(operator: Operator) -> ASGIApp:
 
 
 def _models(request: Request) -> Response:
-    return _json(list_models(_operator(request).database))
+    return json_reply(list_models(operator_of(request).database))
 
 
 def _versions(request: Request) -> Response:
-    return _json(list_versions(_operator(request).database, request.path_params["name"]))
+    return json_reply(list_versions(operator_of(request).database, request.path_params["name"]))
 
 
 def _status(request: Request) -> Response:
-    return _json(_operator(request).status())
+    return json_reply(operator_of(request).status())
 
 
 def _audit(request: Request) -> Response:
-    subject, limit = request.query_params.get("subject"), request.query_params.get("limit", "50")
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= _MOST_ENTRIES):
-        raise InvalidInput(f"The limit {limit[:20]!r} is not between 1 and {_MOST_ENTRIES}.", field="limit")
-    return _json(audit_entries(_operator(request).database, subject=subject, limit=int(limit)))
+    limit = number_asked(request, "limit", 50, _MOST_ENTRIES)
+    subject = request.query_params.get("subject")
+    return json_reply(audit_entries(operator_of(request).database, subject=subject, limit=limit))
 
 
 def _tokens(request: Request) -> Response:
-    return _json(list_tokens(_operator(request).database))
+    return json_reply(list_tokens(operator_of(request).database))
 
 
 async def _deploy(request: Request) -> Response:
     from starlette.concurrency import run_in_threadpool
 
-    operator, wish = _operator(request), _wish(request.headers.get("content-type", ""), await request.body())
-    token = operator.keyring.find(request.headers.get("authorization", "").encode("latin-1"))
-    actor = f"token {token.name}" if token else "a token that was revoked meanwhile"
-    name = request.path_params["name"]
+    operator, body = operator_of(request), await json_body(request)
+    wish = decoded(body, _Wish, "deployment", 'Send {"ref": "flights:2"}.')
+    name, actor = request.path_params["name"], actor_of(request)
     done = await run_in_threadpool(deploy, operator.database, operator.blobs, wish.ref, name, actor=actor)
     told = {"endpoint": done.endpoint, "model": done.model, "former": done.former}
-    return _json({**told, "changed": done.changed, "revision": done.table.revision})
-
-
-def _wish(content_type: str, body: bytes) -> _Wish:
-    """What is to be deployed.
-
-    Raises:
-        UnsupportedMediaType: It is not announced as JSON, which another site's page cannot do.
-        InvalidInput: It cannot be read.
-    """
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise problems.UnsupportedMediaType("The body is not announced as JSON.", hint="Send application/json.")
-    try:
-        return msgspec.json.decode(body, type=_Wish)
-    except (msgspec.DecodeError, RecursionError) as err:
-        raise InvalidInput("The body is no deployment.", hint='Send {"ref": "flights:2"}.') from err
-
-
-def _operator(request: Request) -> Operator:
-    operator = request.app.state.operator
-    assert isinstance(operator, Operator)
-    return operator
-
-
-def _json(value: object) -> Response:
-    from starlette.responses import Response
-
-    return Response(_encode(value), media_type="application/json", headers=_HEADERS)
+    return json_reply({**told, "changed": done.changed, "revision": done.table.revision})
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -185,5 +149,5 @@ def _refusal(error: FairleadError) -> Response:
 
     status, body, content_type = problems.told(error)
     allow = error.values.get("allow")
-    headers = {**_HEADERS, "Allow": str(allow)} if allow else _HEADERS
+    headers = {**HEADERS, "Allow": str(allow)} if allow else HEADERS
     return Response(body, status, media_type=content_type.decode(), headers=headers)

@@ -27,7 +27,7 @@ from fairlead.errors import InvalidInput
 from fairlead.rollout.plan import Plan, Seconds, complete
 from fairlead.rollout.rules import check
 
-__all__ = ["KINDS", "Kind", "plain", "plan_from_flags", "plan_of", "read_plan", "whole", "write_plan"]
+__all__ = ["KINDS", "Kind", "plain", "plan_from_flags", "plan_of", "read_plan", "read_values", "whole", "write_plan"]
 
 Kind = Literal["yaml", "toml", "json"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -45,16 +45,24 @@ def read_plan(text: str, kind: Kind) -> Plan:
         InvalidInput: It is no text of this kind, or no plan; the message names field and value.
         BadReference: Its endpoint or its candidate has no legal name.
     """
+    return plan_of(read_values(text, kind))
+
+
+def read_values(text: str, kind: Kind) -> object:
+    """What a text says, before anybody has looked whether it is a plan; no field stands in it twice.
+
+    Raises:
+        InvalidInput: It is no text of this kind.
+    """
     if len(text) > _LARGEST:
         raise InvalidInput(f"The plan has {len(text)} characters.", hint=f"It may have {_LARGEST}.")
     try:
-        values = _READERS[kind](text)
+        return _READERS[kind](text)
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InvalidInput(f"The plan is not {kind.upper()}: {reason}.", hint="Correct the file.") from error
     except RecursionError:
         raise InvalidInput("The plan is nested too deeply.", hint="Correct the file.") from None
-    return plan_of(values)
 
 
 def plan_of(values: object) -> Plan:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from fairlead.errors import FairleadError, InvalidInput, NotAllowed, NotFound, RateLimited
+from fairlead.errors import FairleadError, InvalidInput, NotAllowed, NotFound, RateLimited, StorageError
 from fairlead.eventlog import segment
 from fairlead.events import Prediction
 from fairlead.rollout.needs import Traffic
@@ -47,7 +47,7 @@ def recent_traffic(events: Path, endpoint: str, now: float, *, most: int = _MOST
         most: About so many events are read.
 
     Raises:
-        OSError: A segment cannot be read.
+        StorageError: A segment cannot be read.
     """
     found = sorted(events.glob(f"????-??-??/*{segment.SUFFIX}"))
     if not found:
@@ -90,6 +90,8 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:  # pruned meanwhile
         return b""
+    except OSError as error:
+        raise StorageError(f"The segment {path.name} cannot be read: {error.strerror}.") from error
 
 
 def _opened(path: Path) -> float:

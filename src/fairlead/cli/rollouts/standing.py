@@ -16,8 +16,10 @@ _ROLES: Final[Mapping[Role, str]] = {"gateway": "gateway", "mount": "mounted end
 
 def told(summary: Summary) -> str:
     """Where it stands, as one line."""
-    against = f" against {summary.stable}" if summary.stable else " behind people"
-    what = f"{summary.strategy} of {summary.model}{against if summary.strategy != 'direct' else ''}"
+    against = f"against {summary.stable}" if summary.stable else "behind people"
+    what = f"{summary.strategy} of {summary.model} {against}"
+    if summary.strategy == "direct":
+        what = f"{summary.model} at once"
     return f"{summary.endpoint}: rollout {summary.number}, {what}: {stands(summary)}"
 
 
