@@ -31,7 +31,7 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 COLUMNS = (("city", "BYTES", struct.pack("<I", 4) + b"Oslo"), ("age", "FP64", struct.pack("<d", 40.5)))
-LIMITS = Limits(header_timeout=1.0, max_connections=8, max_body=2**20)
+LIMITS = Limits(max_connections=8, max_body=2**20)
 
 
 class Onlooker:
@@ -173,14 +173,12 @@ def test_a_stream_is_one_request_with_all_its_rows(seen, stream, question):
     assert one.size == sum(reply.ByteSize() for reply in replies)
 
 
-def test_a_caller_that_leaves_is_told_of_as_one_that_left(seen, infer, question):
+def test_a_caller_that_leaves_is_told_of_as_one_that_left(opened, seen, infer, question):
     begun = infer.future(question("never"), timeout=120)
-    eventually(begun.running)
-    while not begun.done():
-        begun.cancel()
-    found = eventually(lambda: of(INFER, [one for _, one in seen.seen]) or not seen.seen)
-    if found is not True:  # it may have left before the call arrived
-        assert (found[0].status, found[0].code) == (499, "CANCELLED")
+    eventually(lambda: opened.gateway.in_flight)
+    begun.cancel()
+    (one,) = eventually(lambda: of(INFER, [one for _, one in seen.seen]))
+    assert (one.status, one.code) == (499, "CANCELLED")
 
 
 # -- deadlines
@@ -193,10 +191,15 @@ def test_who_does_not_wait_is_told_so(how, opened, infer, stream, question):
         (reply,) = stream(iter([question("never")]), timeout=120, metadata=metadata)
         assert "did not answer within" in reply.error_message
     else:
-        limit = {"timeout": 0.05} if how == "grpc-timeout" else {"timeout": 120, "metadata": metadata}
-        with pytest.raises(grpc.RpcError) as caught:
-            infer(question("never"), **limit)
-        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        # On a busy machine a short time may be over before the call has arrived; then it is asked again, with more.
+        limits = [{"timeout": 120, "metadata": metadata}]
+        limits = [{"timeout": seconds} for seconds in (0.1, 1, 10)] if how == "grpc-timeout" else limits
+        for limit in limits:
+            with pytest.raises(grpc.RpcError) as caught:
+                infer(question("never"), **limit)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            if "deadline_exceeded" in opened.failures:
+                break
     eventually(lambda: "deadline_exceeded" in opened.failures)
 
 
@@ -272,8 +275,9 @@ def received(port, data=b""):
         return found
 
 
-def test_a_connection_that_says_nothing_is_closed(opened):
-    assert b"handshake timeout" in received(opened.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+def test_a_connection_that_says_nothing_is_closed():
+    with room(free_port(), limits=Limits(header_timeout=0.5)) as impatient:
+        assert b"handshake timeout" in received(impatient.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 
 def test_what_a_browser_can_send_is_not_spoken_here(opened, seen):

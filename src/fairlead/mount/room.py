@@ -45,6 +45,7 @@ __all__ = ["Mount", "Room", "mount"]
 
 _SYNC_EVERY: Final = 5
 _RETRY_SECONDS: Final = 2
+_REPORT_SECONDS: Final = 1.0
 _number = count(1)
 
 
@@ -109,8 +110,7 @@ class Room:
         """Load what the table says; follow it from then on."""
         await asyncio.to_thread(sweep_statuses, self._config.paths.run)
         await self._follower.look()
-        self._report()
-        works = (self._follower.follow(), self._tend(), *self.onlookers.work())
+        works = (self._follower.follow(), self._tend(), self._keep_reporting(), *self.onlookers.work())
         self._tasks = [asyncio.create_task(work) for work in works]
 
     async def close(self) -> None:
@@ -156,6 +156,12 @@ class Room:
         self.admission.look()  # tokens are delivered before the table: who may ask is known when the first answer is given
         self._report()
 
+    async def _keep_reporting(self) -> None:
+        """Say that we live, apart from what may take its time."""
+        while True:
+            self._report()
+            await asyncio.sleep(_REPORT_SECONDS)
+
     def _report(self) -> None:
         status = GatewayStatus(
             name=self._name,
@@ -195,10 +201,8 @@ class Room:
                 self._retired.remove(entry)
                 await entry[1].worker.close()
                 await asyncio.to_thread(entry[1].end)
-            if turn % _SYNC_EVERY == 0:
-                self._report()
-                if self._log is not None:
-                    await asyncio.to_thread(self._log.sync)
+            if self._log is not None and turn % _SYNC_EVERY == 0:
+                await asyncio.to_thread(self._log.sync)
 
     def _all_processes(self) -> list[OwnProcess]:
         return [*self._processes.values(), *(process for _, process in self._retired)]
