@@ -102,6 +102,8 @@ class Reader:
         "url",
     )
 
+    _body: bytes | bytearray
+
     def __init__(self, intake: Intake, take: Callable[[Request], None], go_on: Callable[[], None]) -> None:
         self._intake = intake
         self._take = take
@@ -183,18 +185,24 @@ class Reader:
             raise Refused(self._too_large())
         if self._body_size > _LARGE_BODY:
             self._hold(len(body))
-        self._body.append(body)
+        held = self._body
+        if not held:
+            self._body = body
+        elif isinstance(held, bytearray):
+            held += body
+        else:
+            # Parts may be as small as their sender likes; as objects each, they would weigh twenty times what was sent.
+            self._body = bytearray(held + body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         if self._parser.should_upgrade():
             return
-        parts = self._body
         request = Request(
             self._parser.get_method(),
             self.url,
             self.headers,
-            parts[0] if len(parts) == 1 else b"".join(parts),
+            bytes(self._body),  # no copy where it came in one part
             keep_alive=self._parser.should_keep_alive(),
             version=self._parser.get_http_version(),
         )
@@ -211,7 +219,7 @@ class Reader:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self._header_size = 0
-        self._body: list[bytes] = []
+        self._body = b""
         self._body_size = 0
         self._held = 0
         self._allowed: float | None = None
