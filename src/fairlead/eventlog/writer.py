@@ -3,6 +3,8 @@
 An event is written to the file before its answer is sent, so the kernel has it and `kill -9` of the process loses nothing
 that was answered; `sync` (called by the gateway every second, from a thread) hands it to the disk. The writer never raises:
 a full disk drops the events, counts them, and the answers go on.
+
+A segment is closed when it is full, and when its day is over: the folder of a day holds that day's events, and a second more.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from fairlead.events import Columns, Event, Prediction
 __all__ = ["EventLog"]
 
 _RETRY_SECONDS = 1.0
+_DAY_SECONDS = 86_400
 
 
 class EventLog:
@@ -45,6 +48,8 @@ class EventLog:
         self._sequence = 0
         self._introduced: set[str] = set()
         self._retry_at = 0.0
+        self._day_end = 0.0
+        self._day_over = False
         self._lock = Lock()  # guards the list below, which `sync` empties from another thread
         self._full: list[int] = []
 
@@ -55,7 +60,7 @@ class EventLog:
             columns: What their positions mean; written once in each segment.
             predictions: At least one.
         """
-        if (self._file < 0 or self._size > self._segment_bytes) and not self._open():
+        if (self._file < 0 or self._size > self._segment_bytes or self._day_over) and not self._open():
             return self._drop(len(predictions))
         introduced = columns.model in self._introduced
         if not self._write_events(predictions if introduced else [columns, *predictions], len(predictions)):
@@ -66,7 +71,7 @@ class EventLog:
 
     def note(self, events: Sequence[Event]) -> bool:
         """Write events that speak for themselves: feedback, mirrored answers; say whether they were written."""
-        if (self._file < 0 or self._size > self._segment_bytes) and not self._open():
+        if (self._file < 0 or self._size > self._segment_bytes or self._day_over) and not self._open():
             return self._drop(len(events))
         return self._write_events(events, len(events))
 
@@ -90,6 +95,8 @@ class EventLog:
                 self.failing = True
             finally:
                 os.close(file)
+        # Looked at here and not at each write: whoever follows the log need not look at what days long gone have left.
+        self._day_over = time.time() >= self._day_end
 
     def close(self) -> None:
         """Sync and close."""
@@ -118,6 +125,7 @@ class EventLog:
                 self._full.append(self._file)
             self._file = file
         self._size = 0
+        self._day_end, self._day_over = (now // _DAY_SECONDS + 1) * _DAY_SECONDS, False
         self._introduced = set()
         if self._write(segment.MAGIC):
             return True

@@ -67,5 +67,21 @@ def test_days_before_the_beginning_are_passed_over(log, tmp_path):
     assert told(Tail(tmp_path, time.time())) == ["p1"]
 
 
+def test_a_writer_of_little_begins_a_segment_every_day_so_that_nothing_is_missed(tmp_path, monkeypatch):
+    # Else its events of the third day would stand in the first day's segment, which nobody looks at any more.
+    now = 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    log, tail = EventLog(tmp_path, "gateway-0-1"), Tail(tmp_path, 0)
+    for number in range(5):
+        log.append(COLUMNS, [prediction(number)])
+        assert told(tail) == [f"p{number}"]
+        now += 86_400
+        log.sync()
+    log.note([Feedback("p0", now, "flights", label="late")])
+    assert told(tail) == ["p0"]
+    assert len(list(tmp_path.glob("*/*.seg"))) == 6
+    log.close()
+
+
 def test_a_log_that_is_not_there_yet_tells_nothing(tmp_path):
     assert told(Tail(tmp_path / "events", 0)) == []
