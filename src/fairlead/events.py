@@ -59,8 +59,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False
         endpoint: The endpoint that was asked.
         model: The version that answered, "flights:3"; empty where none did.
         variant: The variant's name, "stable"; empty where none was chosen.
-        key: What stands for the caller's key; `None` where each request stands for itself. It is salted by the rollout and
-            tells nothing of the key.
+        key: What stands for the caller's key, salted by the rollout, so that it tells nothing of the key; or an id of the request,
+            with dashes, for several rows that were assigned together. `None` where each row stands for itself.
         status: "ok", or the code of the error that was answered.
         latency: From the last byte of the request to the answer, in seconds.
         inputs: The row, in the order of the schema; `None` where it could not be read.

@@ -4,7 +4,7 @@ What was answered and what was said of it becomes a few numbers for each step, a
 event, the sum of the values and of their squares. Sums of one attempt stand beside those of another, they fit into the decision log,
 and no row and no key rests in them. `fold` makes them of events; `measures` judges them.
 
-The unit is the unit of assignment: a key where keys keep to their version, else the single answer.
+The unit is the unit of assignment: a key where keys keep to their version, else the single request, whose rows are answered together.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Mirrored ─▶ pairs, and what the candidate did in the shadow ─────�
 ```
 
 - *The unit of analysis is the unit of assignment.* A key that keeps to its version counts once: its first event, over both arms, and
-  the mean of its values. Users whose requests fail are many events of one unit.
+  the mean of its values. Users whose requests fail are many events of one unit, and so is a request of many rows.
 - *Feedback is looked at by cohort*: an answer's feedback counts when `label_delay` has passed since the answer, never when it arrives.
   Labels of bad news come later than those of good news.
 - *Memory is bounded* by `limit`: so many keys, so many answers that wait for feedback, so much feedback that waits for its answer. When
@@ -43,6 +43,9 @@ LIMIT: Final = 100_000
 
 _CLOSE: Final = 0.01
 """Two predicted numbers that are as close as this part of the larger one agree."""
+
+_REQUESTS: Final = 1000
+"""So many requests with several rows are followed at a time."""
 
 _OK, _FAILED, _REFUSED, _NOBODYS = range(4)
 
@@ -78,6 +81,7 @@ class Fold:
         self._columns: dict[str, dict[str, int]] = {}
         self._steps: dict[Place, StepCounts] = {}
         self._keys = Kept[Key](limit)
+        self._requests: dict[str, Key] = {}
         self._cohorts = Cohorts(self._told, limit)
         self._warmed = 0
         self._single = self._keyed = False
@@ -209,9 +213,21 @@ class Fold:
     def _key(self, name: str | None) -> Key | None:
         if name is None:
             return None
+        if "-" in name:
+            return self._request(name)
         self._keyed = True
         key = self._keys.found.get(name)
         return key if key is not None else self._keys.add(name, Key())
+
+    def _request(self, name: str) -> Key:
+        """The unit of one request's rows. They stand together in the log, so it is soon forgotten."""
+        self._single = True
+        key = self._requests.get(name)
+        if key is None:
+            if len(self._requests) >= _REQUESTS:
+                del self._requests[next(iter(self._requests))]
+            key = self._requests[name] = Key()
+        return key
 
     def _inside(self, metric: Metric, event: Prediction) -> bool:
         """Whether a row belongs to the metric's segment."""

@@ -84,7 +84,8 @@ class Chooser:
         self._endpoint = endpoint.name
         self._places = {variant.name: place for place, variant in enumerate(endpoint.variants)}
         self._slots = bytes(self._places.get(name, 0) for name in expand(endpoint.division)) or bytes(SLOTS)
-        self._undivided = not any(self._slots)
+        self.divided = any(self._slots)
+        """Whether variants beside the first get anything."""
         self._own = tuple(Choice(place, None, "") for place in range(len(endpoint.variants)))
         self._divide = Divider(bytes.fromhex(endpoint.salt)).place
         self._by = assignment.by
@@ -128,7 +129,7 @@ class Chooser:
         """
         if caller.pinned:
             return self._pinned(caller.pinned)
-        if self._undivided:
+        if not self.divided:
             return _STABLE
         if not caller.inside or (self._audience_column >= 0 and not self._welcome(row)):
             return _OUTSIDE

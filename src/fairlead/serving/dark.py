@@ -23,6 +23,7 @@ class PeopleDecide:
     """
 
     by_row = False
+    divided = False
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint

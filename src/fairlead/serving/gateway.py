@@ -176,8 +176,10 @@ class Gateway:
                 self.refuse(live, error, received)
                 done(error)
                 return
-            variant = live.variants[choice.variant]
-            self._admit(_Member(variant, rows, received, done, live, choice.unit, choice.exposure), expires)
+            variant, unit = live.variants[choice.variant], choice.unit
+            if unit is None and len(rows) > 1 and chooser.divided and not choice.exposure:
+                unit = live.ids.make()  # rows of one request are assigned together, so they count as one
+            self._admit(_Member(variant, rows, received, done, live, unit, choice.exposure), expires)
 
     def submit_dark(
         self, live: LiveEndpoint, rows: Sequence[Row], done: Done, received: float, expires: float = _NEVER

@@ -43,6 +43,18 @@ def test_a_key_counts_once_by_its_first_failure_and_by_its_mean():
     assert (evidence.steps[0].answers.candidate, evidence.steps[0].samples.candidate) == (5, 2)
 
 
+def test_the_rows_of_one_request_are_one_unit():
+    """They are assigned together, and may fail together: their key is an id of the request."""
+    rows = [answer(key="19ac2f-8c1f-1-9b41", status="prediction_failed") for _ in range(50)]
+    single = [answer(key=f"19ac2f-8c1f-{number}-9b41") for number in range(2, 5000)]
+    fold = fold_of(plan_with(ERRORS), [*rows, *single])
+    evidence = fold.evidence(0.0)
+    tally = evidence.total("error_rate").candidate
+    assert (tally.units, tally.events, tally.total) == (4999, 1, 1.0)
+    assert (evidence.unit, evidence.keys_kept) == ("answer", 1.0)
+    assert len(fold._requests) <= 1000
+
+
 def test_a_key_that_moves_to_the_candidate_has_its_first_failure_only_once():
     """Its slot moved when the weight grew; its failure at the stable version is the one that counts for the comparison."""
     fold = Fold(plan_with(ERRORS), {1: Place(0, 0.1), 2: Place(1, 0.5)})
