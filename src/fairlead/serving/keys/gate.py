@@ -99,7 +99,7 @@ class Gate:
             return None
         if need.reach == "meant":
             need = Need(need.scope, self._meant(request), "meant")
-        local = self._keyring.is_open and FORWARDED.isdisjoint(told) and self._hosts.is_here(host)
+        local = self._keyring.is_open and (len(told) == 1 or FORWARDED.isdisjoint(told)) and self._hosts.is_here(host)
         return self._keyring.admit(told.get(b"authorization"), need, local=local)
 
     def _remember(self, key: tuple[bytes, bytes]) -> Need | None:

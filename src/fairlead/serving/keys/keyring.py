@@ -81,7 +81,8 @@ class Keyring:
         self._clock = clock
         self._fingerprint: tuple[int, int, int] | None = None
         self._tokens: dict[str, Token] = {}
-        self._open = False
+        self.is_open = False
+        """Whether this machine may ask without a token."""
         self._remembered: dict[bytes, Token] = {}
 
     def look(self) -> None:
@@ -100,12 +101,7 @@ class Keyring:
 
     def open_to(self, scope: Scope) -> bool:
         """Whether everybody may do this, since no token was ever created."""
-        return self._open and scope in self._open_scopes
-
-    @property
-    def is_open(self) -> bool:
-        """Whether this machine may ask without a token."""
-        return self._open
+        return self.is_open and scope in self._open_scopes
 
     def admit(self, authorization: bytes | None, need: Need, *, local: bool = False) -> FairleadError | None:
         """Whether a request may be answered; the error to answer where not. Counts it against the token's rate.
@@ -115,7 +111,7 @@ class Keyring:
             need: What it must be allowed to do.
             local: Whether it surely comes from this machine, by none but ourselves; looked at only while we are open.
         """
-        if self._open:
+        if self.is_open:
             if not local:
                 return _from_elsewhere()
             return None if need.scope in self._open_scopes else _closed(need)
@@ -144,7 +140,7 @@ class Keyring:
     def _obey(self, told: TokenSet) -> None:
         self._tokens = {token.id: token for token in told.tokens}
         self._remembered.clear()
-        self._open = told.issued == 0 and bool(self._open_scopes)
+        self.is_open = told.issued == 0 and bool(self._open_scopes)
 
     def _limited(self, token: Token) -> RateLimited | None:
         if token.rate is None:
