@@ -269,7 +269,10 @@ def pause(database: Database, endpoint: str, *, actor: str, because: str = "", t
 
     def check(rollout: Rollout) -> None:
         if rollout.state == "paused":
-            raise Conflict(f"Rollout {rollout.number} of {endpoint!r} is paused already: {rollout.because}")
+            raise Conflict(
+                f"Rollout {rollout.number} of {endpoint!r} is paused already: {rollout.because}",
+                hint=f"`fairlead resume {endpoint}` goes on; `fairlead abort {endpoint}` ends it.",
+            )
 
     return _moved(database, endpoint, "paused", actor, because or f"{actor} paused it.", terms, check=check)
 
@@ -285,7 +288,10 @@ def resume(
 
     def check(rollout: Rollout) -> None:
         if rollout.state != "paused":
-            raise Conflict(f"Rollout {rollout.number} of {endpoint!r} is {rollout.state}, not paused.")
+            raise Conflict(
+                f"Rollout {rollout.number} of {endpoint!r} is {rollout.state}, not paused.",
+                hint=f"`fairlead approve {endpoint}` is for a step that asks for it; `fairlead status` shows where it stands.",
+            )
 
     return _moved(
         database, endpoint, "progressing", actor, because or f"{actor} resumed it.", terms, check=check, again=True
@@ -420,7 +426,11 @@ def _require_active(connection: sa.Connection, endpoint: str) -> Rollout:
     last = list_rollouts(connection, endpoint, limit=1)
     if last:
         ended = f"The last one, {last[0].number}, {_ENDED.get(last[0].state, last[0].state)}: {last[0].because}"
-        raise Conflict(f"No rollout of {endpoint!r} is under way. {ended}", rollout=last[0].number)
+        raise Conflict(
+            f"No rollout of {endpoint!r} is under way. {ended}",
+            hint=f"`fairlead history {endpoint} --rollout {last[0].number}` tells all of it.",
+            rollout=last[0].number,
+        )
     raise NotFound(
         f"No rollout of {endpoint!r} is under way.",
         hint="`fairlead deploy MODEL:VERSION --strategy canary` begins one; `fairlead status` lists the endpoints.",

@@ -60,9 +60,9 @@ def read_values(text: str, kind: Kind) -> object:
         return _READERS[kind](text)
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise InvalidInput(f"The plan is not {kind.upper()}: {reason}.", hint="Correct the file.") from error
+        raise InvalidInput(f"The plan is not {kind.upper()}: {reason}.", hint="Correct it.") from error
     except RecursionError:
-        raise InvalidInput("The plan is nested too deeply.", hint="Correct the file.") from None
+        raise InvalidInput("The plan is nested too deeply.", hint="Correct it.") from None
 
 
 def plan_of(values: object) -> Plan:
