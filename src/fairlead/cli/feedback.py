@@ -19,7 +19,7 @@ from fairlead.answer import Receipt
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import local_time, print_json, print_line, print_table, say
 from fairlead.cli.predict import given_text
-from fairlead.durations import parse_duration, tell_duration, write_duration
+from fairlead.durations import parse_duration, tell_duration
 from fairlead.errors import FairleadError, InvalidInput
 from fairlead.routing.table import check_endpoint
 
@@ -116,7 +116,7 @@ def _list(  # noqa: PLR0913 - one parameter an option
         say(f"No feedback for {endpoint} yet{'' if since is None else f' in the last {since}'}.")
         return
     print_table(_HEADS, [_line(one) for one in shown])
-    say(_summary(counts, len(shown), late))
+    say(_summary(counts, len(shown), late_after))
 
 
 def _text(told: str | None, identity: str | None, fields: dict[str, str], values: tuple[str, ...]) -> tuple[str, bool]:
@@ -197,12 +197,11 @@ def _counts(joined: list[Joined], late: float) -> dict[str, int]:
     }
 
 
-def _summary(counts: dict[str, int], shown: int, late: float) -> str:
+def _summary(counts: dict[str, int], shown: int, late_after: str) -> str:
     of = f"the latest {shown:,} of " if shown < counts["feedback"] else ""
-    after = write_duration(late)
     return (
         f"{of}{counts['feedback']:,} told, {counts['labels']:,} with a label: {counts['duplicate']:,} told before, "
-        f"{counts['correction']:,} corrected, {counts['late']:,} later than {after}, "
+        f"{counts['correction']:,} corrected, {counts['late']:,} later than {late_after}, "
         f"{counts['unknown']:,} without their prediction in the log."
     )
 
