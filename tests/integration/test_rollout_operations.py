@@ -299,3 +299,14 @@ def test_a_rollback_has_somewhere_to_go_or_says_that_it_has_not(database, blobs,
         operations.roll_back(database, blobs, "flights", actor="cid")
     with pytest.raises(NotFound, match="No version answers at 'houses'"):
         operations.roll_back(database, blobs, "houses", actor="cid")
+
+
+def test_a_mirrored_step_asks_the_stable_version_again_to_know_the_noise_floor(database, begin):
+    begin(strategy="shadow")
+    carry(database, "warming", "progressing")
+    with database.read() as connection:
+        mirrors = read_table(connection).endpoint("flights").mirrors
+    assert [(one.name, one.model, one.percent) for one in mirrors] == [
+        ("candidate", "flights:2", 100.0),
+        ("stable", "flights:1", 25.0),
+    ]

@@ -26,6 +26,9 @@ __all__ = ["endpoint_of", "moved", "restored", "stretched"]
 
 _ALL_STABLE: Final = (Run(STABLE, SLOTS),)
 
+_NOISE_SHARE: Final = 0.25
+"""Which part of what a candidate is asked in the shadow the stable version is asked again."""
+
 _NEXT: Final[dict[State, frozenset[State]]] = {
     "pending": frozenset({"warming", "promoting", "aborting", "superseded"}),
     "warming": frozenset({"progressing", "aborting", "superseded"}),
@@ -117,8 +120,18 @@ def _divided(rollout: Rollout, found: Endpoint | None) -> Endpoint:
         salt=rollout.salt,
         assignment=_assignment(rollout.plan.assignment),
         audience=_audience(rollout.plan.audience),
-        mirrors=(Mirror(CANDIDATE, rollout.model, rollout.digest, mirror),) if mirror else (),
+        mirrors=_mirrors(rollout, mirror) if mirror else (),
     ).divided(rebalance(found.division if found is not None and same else _ALL_STABLE, slots, STABLE))
+
+
+def _mirrors(rollout: Rollout, percent: float) -> tuple[Mirror, ...]:
+    """The candidate in the shadow, and now and then the stable version itself.
+
+    What the stable version answers otherwise when it is asked again is the noise floor: no candidate can disagree less.
+    """
+    itself = round(percent * _NOISE_SHARE, 2)
+    floor = (Mirror(STABLE, rollout.stable, rollout.stable_digest, itself),) if itself else ()
+    return (Mirror(CANDIDATE, rollout.model, rollout.digest, percent), *floor)
 
 
 def _stable_alone(rollout: Rollout, found: Endpoint | None) -> Endpoint:
