@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Moody:
-    """Doubles `x`, in the mood that stands in a file; x = 66 always ends the process."""
+    """Doubles `x`, in the mood that stands in a file."""
 
     feature_names_in_ = np.array(["x"])
     n_features_in_ = 1
@@ -19,7 +19,7 @@ class Moody:
     def predict(self, frame):
         values = frame["x"].to_numpy()
         mood = Path(self.mood).read_text()
-        if mood == "crash" or (values == 66).any():
+        if mood == "crash":
             os._exit(9)
         if mood == "hang":
             time.sleep(3600)

@@ -21,7 +21,10 @@ from fairlead.serving.shadow import MAX_WAITING
 from running import Background, alive, cli, post, serving
 from tables import change_endpoint, mirror_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]  # on a busy machine a shadow's process takes its time to start
 HERE = str(Path(__file__).parent)
 BODIES = [json.dumps({"x": float(value)}).encode() for value in range(1, 12)]
 
@@ -166,7 +169,6 @@ def test_a_shadow_in_a_bad_mood_costs_no_caller_anything_is_on_record_and_recove
         service.wait_for(lambda: len(found.answers) > 50)
         set_mood(service, mood)
         failed = pairs.new(service, "prediction_failed", 1)
-        service.wait_for(lambda: shadow(service)["state"] != "ready", 240)
         assert post(service.port, "/readyz", b"", None, "GET")[0] == 200
         set_mood(service, "")
         pairs.new(service, "ok", 10)
@@ -189,15 +191,6 @@ def test_a_shadow_that_is_stopped_costs_no_caller_anything_and_goes_on_when_it_m
             os.kill(pid, signal.SIGCONT)
         pairs.new(service, "ok", 10)
     check(found)
-
-
-def test_only_the_row_that_ends_the_process_is_a_failure(watched):
-    service, pairs = watched
-    asked = [answer["id"] for answer in ask(service, 1.0, 2.0, 66.0, 3.0, 4.0)]
-    found = pairs.of(service, asked)
-    assert [found[one].status for one in asked] == ["ok", "ok", "prediction_failed", "ok", "ok"]
-    wait_for_sound_pairs(service, pairs)
-    assert ask(service, 66.0)[0]["prediction"] == pytest.approx(132.0)
 
 
 def test_rows_for_a_slow_shadow_are_dropped_and_counted_and_memory_is_bounded(watched):

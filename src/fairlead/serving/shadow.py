@@ -54,7 +54,7 @@ _GATHER_SECONDS: Final = 0.05
 _QUICK_SECONDS: Final = 0.05
 _SLOW_SECONDS: Final = 0.5
 """A quick run lets the batches grow, a slow one makes them smaller: a slow model must not fail by the size of its batches."""
-_REACH_SECONDS: Final = 5.0
+_REACH_SECONDS: Final = 20.0
 _TURNS: Final = 2.0
 """How many times as long as an answer may take is waited: another gateway's rows may be before ours."""
 _FRAME: Final = 2**20
@@ -164,6 +164,7 @@ class Shadow:
         self._waiting: deque[Prediction] = deque()
         self._waiting_text = 0
         self._suspects: deque[_Suspect] = deque()
+        self._ended = False  # the process, over some of these rows
         self._awake = asyncio.Event()
         self.listening = True
         """Whether it takes rows; it does not while it rests, or cannot be loaded."""
@@ -226,19 +227,18 @@ class Shadow:
         return batch
 
     def _give_up(self) -> None:
-        """Drop what waits; a row over which the process ended has failed."""
-        self._fail_ended()
+        """Drop what waits."""
+        self._blame_first()
         self.count.dropped += self.waiting
         self._waiting.clear()
         self._suspects.clear()
         self._waiting_text = 0
 
-    def _fail_ended(self) -> None:
-        """Record the rows over which the process ended, where they cannot be asked again soon."""
-        ended = [one for one in self._suspects if one.ended]
-        if ended and self._pairs is not None:
-            self._suspects = deque(one for one in self._suspects if not one.ended)
-            self._record(self._pairs.failed([one.given for one in ended], PredictionFailed.code, 0.0))
+    def _blame_first(self) -> None:
+        """Leave one failure on record of a process that ended over some rows, and is not well since: which it was is not to be learned."""
+        if self._ended and self._suspects and self._pairs is not None:
+            self._record(self._pairs.failed([self._suspects.popleft().given], PredictionFailed.code, 0.0))
+        self._ended = False
 
     # -- the process -----------------------------------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class Shadow:
             try:
                 check_samples(samples, await self._outcomes(samples.rows), self.mirror.model)
             except FairleadError:
-                self._fail_ended()  # it is not well since, so there is nothing more to learn of them
+                self._blame_first()
                 raise
             self._warm = self._channel.pid
 
@@ -328,6 +328,7 @@ class Shadow:
                 suspect = self._suspects.popleft()
                 await self._ask([suspect.given], ended=suspect.ended)
             else:
+                self._ended = False
                 await self._ask(self._take())
             if self._breaker.rest:
                 return
@@ -354,7 +355,9 @@ class Shadow:
             self._breaker.failed()
             self._size = 1
             alone = len(batch) == 1
+            self._ended |= isinstance(error, Ended)
             if alone and (ended or not isinstance(error, Ended)):
+                self._ended = False
                 self._record(self._pairs.failed(batch, PredictionFailed.code, time.perf_counter() - start))
             else:
                 self._suspects.extendleft(_Suspect(one, alone) for one in reversed(batch))
