@@ -113,7 +113,7 @@ class World:
             failing = self.broken and variant.model == "m:2"
             self._answer(endpoint, variant, many, "prediction_failed" if failing else "ok")
         for mirror in endpoint.mirrors:
-            self._mirror(endpoint, mirror, requests // 4)
+            self._mirror(endpoint, mirror, round(requests * mirror.percent / 100))
 
     def check(self, endpoint):
         """What must hold at every moment: somebody answers, and the traffic is divided wholly."""

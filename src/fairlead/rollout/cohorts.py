@@ -35,12 +35,13 @@ class Awaited:
         prediction: What was answered.
         measured: The metrics it counts for, each with its covariate.
         values: What feedback in time has said, by metric.
-        label: The label that was told.
+        label: The label that was told last.
+        told: When the feedback that counts was given.
         shadow: What the candidate answered in the shadow, by itself; `None` where it was not asked or failed.
         open: How many delays are not over yet.
     """
 
-    __slots__ = ("arm", "key", "label", "measured", "open", "prediction", "shadow", "step", "time", "values")
+    __slots__ = ("arm", "key", "label", "measured", "open", "prediction", "shadow", "step", "time", "told", "values")
 
     def __init__(self, event: Prediction, step: StepCounts, arm: int, measured: dict[int, float]) -> None:
         self.step = step
@@ -51,6 +52,7 @@ class Awaited:
         self.measured = measured
         self.values: dict[int, float] = {}
         self.label: Value = None
+        self.told = 0.0
         self.shadow: tuple[Value] | None = None
         self.open = 0
 
@@ -73,7 +75,7 @@ class Cohorts:
         self._due: list[tuple[float, str, float]] = []
         self._early: dict[str, list[Feedback]] = {}
         self._past: dict[str, None] = {}
-        self._matched = self._late = self._duplicate = self._lost = 0
+        self._matched = self._late = self._duplicate = self._corrected = self._lost = 0
 
     def wait(self, name: str, awaited: Awaited) -> None:
         """Keep an answer until its feedback is due."""
@@ -117,7 +119,7 @@ class Cohorts:
     def joined(self) -> Joined:
         """What became of the feedback so far."""
         waiting = sum(len(events) for events in self._early.values())
-        return Joined(self._matched, self._late, self._duplicate, self._lost + waiting)
+        return Joined(self._matched, self._late, self._duplicate, self._lost + waiting, self._corrected)
 
     def _keep(self, event: Feedback) -> None:
         """Let feedback wait for its answer, without the words that nobody measures."""
@@ -132,23 +134,27 @@ class Cohorts:
             self._lost += 1
 
     def _join(self, awaited: Awaited, event: Feedback) -> None:
-        matched = late = duplicate = False
+        matched = late = duplicate = corrected = False
         for number, metric in self._metrics:
             value = _value(metric, event, awaited.prediction)
             if value is None:
                 continue
             if event.time > awaited.time + (metric.label_delay or 0.0):
                 late = True
-            elif number in awaited.values:
+            elif awaited.values.get(number) == value or event.time < awaited.told:
                 duplicate = True
             else:
+                corrected = corrected or number in awaited.values
+                matched = matched or number not in awaited.values
                 awaited.values[number] = value
-                matched = True
-        if matched and event.label is not None and awaited.label is None:
+        if (matched or corrected) and event.label is not None:
             awaited.label = event.label
+        if matched or corrected:
+            awaited.told = event.time
         self._matched += matched
-        self._late += late and not matched
-        self._duplicate += duplicate and not matched and not late
+        self._corrected += corrected and not matched
+        self._late += late and not matched and not corrected
+        self._duplicate += duplicate and not matched and not corrected and not late
 
     def _remember(self, name: str) -> None:
         if len(self._past) >= self._limit:

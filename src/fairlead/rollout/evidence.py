@@ -155,14 +155,16 @@ class Joined(msgspec.Struct, frozen=True):
     Attributes:
         matched: Belonged to an answer of the rollout and came in time.
         late: Came after `label_delay`.
-        duplicate: Said again what was said already; the first counts.
+        duplicate: Said again what was said already, or something older.
         unmatched: Belongs to no answer of the rollout that is known (any more).
+        corrected: Came in time and said something else than before: what was said last counts.
     """
 
     matched: int = 0
     late: int = 0
     duplicate: int = 0
     unmatched: int = 0
+    corrected: int = 0
 
 
 class Ignored(msgspec.Struct, frozen=True):

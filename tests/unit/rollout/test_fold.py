@@ -188,13 +188,24 @@ def test_an_answer_without_feedback_is_due_and_not_labelled():
 def test_late_double_and_unknown_feedback_is_counted_and_changes_nothing():
     one, other = answer(prediction="no"), answer(prediction="no")
     fold = fold_of(plan_with(ACCURACY), [one, other])
-    fold.extend([told(one, 1.0, label="no"), told(one, 2.0, label="yes"), told(other, HOUR + 1, label="yes")])
+    fold.extend([told(one, 1.0, label="no"), told(one, 2.0, label="no"), told(other, HOUR + 1, label="yes")])
     fold.add(told(answer(), 1.0, label="yes"))
     evidence = fold.evidence(HOUR)
     assert evidence.joined == Joined(matched=1, late=1, duplicate=1, unmatched=1)
     assert evidence.total("accuracy").candidate == Tally(units=1)
     fold.add(told(one, HOUR + 5, label="yes"))
     assert fold.evidence(HOUR).joined.late == 2
+
+
+def test_of_two_labels_in_time_the_last_one_counts_whichever_is_read_first():
+    for order in ((1.0, "no"), (2.0, "yes")), ((2.0, "yes"), (1.0, "no")):
+        one = answer(prediction="no")
+        fold = fold_of(plan_with(ACCURACY), [one])
+        fold.extend([told(one, after, label=label) for after, label in order])
+        evidence = fold.evidence(HOUR)
+        assert evidence.total("accuracy").candidate.total == 1.0, "the answer was wrong"
+        assert evidence.joined.matched == 1
+        assert evidence.joined.corrected + evidence.joined.duplicate == 1
 
 
 def test_feedback_that_is_read_before_its_answer_waits_for_it():
