@@ -7,11 +7,11 @@ from typing import Final
 import click
 
 from fairlead.app import Stores
-from fairlead.cli.audit import print_entries
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import local_time, print_json, print_line, print_table
 from fairlead.cli.rollouts.standing import print_standing
 from fairlead.errors import InvalidInput, NotFound
+from fairlead.events import AuditEntry
 from fairlead.registry.audit import audit_entries
 from fairlead.rollout.store import LogEntry, find_rollout, history, list_rollouts
 from fairlead.rollout.summary import summarize
@@ -20,7 +20,8 @@ from fairlead.routing.table import check_endpoint
 __all__ = ["command"]
 
 _TELLING: Final = frozenset(
-    {"deployed", "retired", "began rollout", "stepped", "paused", "promoted", "aborted", "superseded", "rolled back"}
+    {"deployed", "retired", "began rollout", "stepped", "approved", "paused", "resumed"}
+    | {"promoted", "aborted", "superseded", "rolled back"}
 )
 
 
@@ -43,7 +44,18 @@ def command(invocation: Invocation, endpoint: str, number: int | None, *, looks:
     told = [entry for entry in entries if entry.action in _TELLING and entry.subject == endpoint]
     if not told:
         raise NotFound(f"Nothing was ever deployed to {endpoint!r}.", hint="`fairlead status` lists what is served.")
-    print_entries(told, as_json=as_json)
+    if as_json:
+        print_json(told)
+        return
+    print_table(("#", "time", "who", "did", "version", "weight %", "rollout", "because"), [_line(one) for one in told])
+
+
+def _line(entry: AuditEntry) -> tuple[object, ...]:
+    """One change, as a line; entries from before there were rollouts know less."""
+    detail = entry.detail
+    version = detail.get("version") or detail.get("former")
+    told = detail.get("weight"), detail.get("rollout"), detail.get("because") or ""
+    return entry.sequence, local_time(entry.time), entry.actor, entry.action, version, *told
 
 
 def _print_rollout(stores: Stores, endpoint: str, number: int, *, looks: bool, as_json: bool) -> None:

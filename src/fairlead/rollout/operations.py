@@ -320,7 +320,7 @@ def approve(
         approved = moved(approved, "progressing", told, time.time())
         if terms.dry_run:
             return approved
-        approved, _ = commit(connection, approved, actor)
+        approved, _ = commit(connection, approved, actor, action="approved")
         append_log(connection, approved, actor, "approved", told, {"step": rollout.step})
     return approved
 
@@ -395,7 +395,7 @@ def _moved(  # noqa: PLR0913, PLR0917 - where, where to, who and why
         check(rollout)
         done = moved(rollout, state, because, time.time(), step=rollout.step if again else None)
         if not terms.dry_run:
-            done, _ = commit(connection, done, actor)
+            done, _ = commit(connection, done, actor, action="resumed" if again else None)
     return done
 
 
