@@ -14,6 +14,15 @@ function request()
   return requests[turn]
 end
 
+-- Where BENCH_DELAY is set, callers wait up to so many milliseconds between two requests.
+local pause = tonumber(os.getenv("BENCH_DELAY") or "0")
+
+if pause > 0 then
+  function delay()
+    return math.random(0, pause)
+  end
+end
+
 function done(summary, latency, _)
   local errors = summary.errors
   io.write(string.format(
