@@ -164,6 +164,7 @@ def test_whatever_is_sent_without_a_token_gets_no_further_than_what_is_public(tm
 @pytest.mark.parametrize(
     ("method", "path", "need"),
     [
+        (b"POST", "/cases/flights", Need("predict", "flights")),
         (b"POST", "/predict/flights", Need("predict", "flights")),
         (b"POST", "/feedback/flights", Need("feedback", "flights")),
         (b"GET", "/metrics", Need("read")),

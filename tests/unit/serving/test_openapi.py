@@ -202,3 +202,18 @@ def test_the_page_lists_what_the_document_says():
 def test_an_endpoint_without_samples_has_a_page_without_examples():
     found = section(live("bare", rows=(), expected=()))
     assert (found.samples, found.row, found.answer) == ((), "", "")
+
+
+def test_where_people_decide_cases_are_told_and_no_answer_is_described():
+    dark = live()
+    dark.endpoint = msgspec.structs.replace(dark.endpoint, dark=True)
+    document = made(dark, live("open"))
+    assert not list(OpenAPIV31SpecValidator(document).iter_errors())
+    assert {"/cases/flights", "/predict/open"} <= document["paths"].keys()
+    assert not {"/predict/flights", "/cases/open"} & document["paths"].keys()
+    schemas = document["components"]["schemas"]
+    assert schemas["flights.Case"]["properties"]["decision"]["enum"] == [False, True, None]
+    assert "flights.Answer" not in schemas
+    told = document["paths"]["/cases/flights"]["post"]["responses"]["202"]
+    assert "prediction" not in json.dumps(told)
+    assert [one.name for one in docs_page.docs_values(document, "http://x")["sections"]] == ["open"]
