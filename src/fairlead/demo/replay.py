@@ -20,7 +20,7 @@ from fairlead.schema import Value
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Flight", "Progress", "line", "replay", "unseen"]
+__all__ = ["Flight", "Progress", "drawn", "line", "replay", "unseen"]
 
 _RECENT = 1000
 """The median latency is that of so many last answers: long enough to be calm, short enough to show a change."""
@@ -58,7 +58,18 @@ class Progress(msgspec.Struct, frozen=True):
 
 def unseen(table: pd.DataFrame) -> Iterator[Flight]:
     """The flights that the model was not trained on, in order of departure."""
-    later = table[~table["month"].isin(TRAINING_MONTHS)]
+    yield from _flights(table[~table["month"].isin(TRAINING_MONTHS)])
+
+
+def drawn(table: pd.DataFrame, month: int) -> Iterator[Flight]:
+    """The flights of a month, each once, in an order drawn by lot, the same each time.
+
+    In the order of departure a minute of replay would be a few days, and so a comparison of one spell of weather.
+    """
+    yield from _flights(table[table["month"] == month].sample(frac=1, random_state=0))
+
+
+def _flights(later: pd.DataFrame) -> Iterator[Flight]:
     departures = later["departure"].dt.strftime("%-d %B %H:%M")
     for row, label, departure in zip(rows(later), later[TARGET], departures, strict=True):
         yield Flight(row, label == "late", departure)
@@ -66,7 +77,7 @@ def unseen(table: pd.DataFrame) -> Iterator[Flight]:
 
 def replay(
     flights: Iterable[Flight],
-    ask: Callable[[dict[str, Value]], float],
+    ask: Callable[[Flight], float],
     *,
     rate: float,
     clock: Callable[[], float],
@@ -92,7 +103,7 @@ def replay(
         began = clock()
         due = max(due, began) + 1 / rate
         try:
-            chance = ask(flight.row)
+            chance = ask(flight)
         except FairleadError as err:
             failed = progress.failed + 1
             progress = msgspec.structs.replace(progress, failed=failed, departure=flight.departure, error=err.detail)

@@ -7,6 +7,7 @@ life: a world that moves away from the one it has seen.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairlead.demo.flights import CATEGORIES, COLUMNS, NUMBERS, TARGET, TRAINING_MONTHS
@@ -37,9 +38,9 @@ def pipeline(*, iterations: int = 100) -> Any:
     )
 
 
-def training_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The winter's flights: `COLUMNS` and the target."""
-    return table.loc[table["month"].isin(TRAINING_MONTHS), [*COLUMNS, TARGET]].reset_index(drop=True)
+def training_table(table: pd.DataFrame, *, months: Sequence[int] = TRAINING_MONTHS) -> pd.DataFrame:
+    """The flights of some months, the winter's if not said: `COLUMNS` and the target."""
+    return table.loc[table["month"].isin(months), [*COLUMNS, TARGET]].reset_index(drop=True)
 
 
 def train(table: pd.DataFrame, *, iterations: int = 100) -> Any:

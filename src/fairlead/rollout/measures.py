@@ -184,7 +184,7 @@ def _compared(metric: Metric, evidence: Evidence, arms: Arms, alpha: float) -> _
         return _Finding("fail", because, effect, interval, harm)
     loss = -interval.low if _counts_good(metric) else interval.high
     if loss <= tolerance:
-        because = f"{said}: provably at most {tolerance:g} points worse."
+        because = f"{said}: provably at most {tolerance:g} point{'' if tolerance == 1 else 's'} worse."
     elif log_e(stretches, margin, "safety") >= math.log(1 / alpha):
         borne = "not worse than" if margin == 1 else f"not {margin:g} times as {_worse(metric)} as"
         because = f"{said}: provably {borne} the stable version."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.demo import flights, walk
+from fairlead.demo import flights, versions, walk
 from fairlead.demo.replay import Flight
 
 FLIGHT = Flight({"carrier": "UA", "dest": "O'Hare", "pressure": None}, late=False, departure="1 April 05:00")
@@ -32,7 +32,8 @@ def test_the_commands_to_try_name_the_home_and_the_other_version():
     assert shlex.split(line, comments=True)[1:] == ["--home", "/somewhere/with blanks", "deploy", "flights:2"]
 
 
-def test_another_number_of_trees_is_another_recipe_and_the_same_is_the_same():
+def test_whatever_changes_the_model_changes_the_recipe_and_the_same_is_the_same():
     pytest.importorskip("sklearn")
-    assert walk._recipe(100) == walk._recipe(100)
-    assert walk._recipe(100) != walk._recipe(40)
+    recipes = [versions.FIRST, versions.SMALL, versions.HALF_YEAR, versions.MISREAD]
+    assert len({one.digest for one in recipes}) == 4
+    assert versions.Recipe(trees=40).digest == versions.SMALL.digest

@@ -29,7 +29,7 @@ def test_flights_are_asked_at_the_rate():
     clock = Clock()
     asked = []
 
-    def ask(row):
+    def ask(flight):
         asked.append(clock.now)
         clock.now += 0.01
         return 0.1
@@ -43,9 +43,9 @@ def test_a_replay_that_falls_behind_does_not_hurry_afterwards():
     clock = Clock()
     asked = []
 
-    def ask(row):
+    def ask(flight):
         asked.append(clock.now)
-        clock.now += 10 if row["number"] == 0 else 0
+        clock.now += 10 if flight.row["number"] == 0 else 0
         return 0.1
 
     list(replay(flights(3), ask, rate=1, clock=clock, sleep=clock.sleep))
@@ -56,7 +56,7 @@ def test_late_flights_are_counted_as_expected_and_as_they_were():
     clock = Clock()
     *_, last = replay(
         flights(4, late={0, 1, 2}),
-        lambda row: 0.75 if row["number"] in {0, 3} else 0.25,
+        lambda flight: 0.75 if flight.row["number"] in {0, 3} else 0.25,
         rate=10,
         clock=clock,
         sleep=clock.sleep,
@@ -67,8 +67,8 @@ def test_late_flights_are_counted_as_expected_and_as_they_were():
 def test_a_failure_is_counted_and_the_next_flight_is_asked():
     clock = Clock()
 
-    def ask(row):
-        if row["number"] == 1:
+    def ask(flight):
+        if flight.row["number"] == 1:
             raise StorageError("Nothing listens there.")
         return 0.9
 
