@@ -19,7 +19,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 
 SECRET = "a secret of more than 16 characters"
 # How the address of each channel is written; `{where}` is host and port. A channel of yours needs a line here.
-ADDRESSES = {"webhook": "http://{where}/hook?key=wire-secret", "apprise": "json://user:wire-secret@{where}/hook"}
+ADDRESSES = {
+    "webhook": "http://{where}/hook?key=wire-secret",
+    "apprise": "json://user:wire-secret@{where}/hook?cto=60&rto=60",
+}
 ALERT = Alert(
     kind="rollout_aborted",
     severity="critical",
@@ -31,7 +34,8 @@ ALERT = Alert(
 
 
 @pytest.fixture(params=plugin_names("alerts"))
-def channel(request):
+def channel(request, monkeypatch):
+    monkeypatch.setattr("fairlead.alerts.webhook.SECONDS", 60.0)  # how long an attempt takes is no matter here
     found = plugin("alerts", request.param, Channel)
     assert isinstance(found, Channel)
     return request.param, found

@@ -41,6 +41,7 @@ from fairlead.rollout.store import (
     commit,
     find_rollout,
     history,
+    last_move,
     last_promoted,
     put_in_quarantine,
 )
@@ -217,7 +218,11 @@ class Controller:
         if failure:
             logger.error("Rollout {number}: {error}", number=rollout.number, error=failure)
         if ready:
-            self._move(rollout, "promoted" if rollout.state == "promoting" else "aborted", rollout.because)
+            with self._database.read() as connection:
+                last = last_move(connection, rollout.number)
+            done = self._move(rollout, "promoted" if rollout.state == "promoting" else "aborted", rollout.because)
+            if last is not None and last.actor != CONTROLLER:  # a person's deed, which nobody was told of yet
+                self._tell(Notice(done.state, done))
 
     def _cool(self) -> None:
         """Let go of former versions that were kept warm long enough."""

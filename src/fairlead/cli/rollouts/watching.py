@@ -81,7 +81,8 @@ def _follow(
         try:
             status = look()
             active = {one.number: one for one in status.rollouts}
-            known = {number: one if one.active is False else find(number) for number, one in known.items()} | active
+            ended = [number for number, one in known.items() if one.active and number not in active]
+            known |= active | {number: find(number) for number in ended}
             screen.show(status, list(known.values()))
             if until_ended and not any(one.active for one in known.values()):
                 break
