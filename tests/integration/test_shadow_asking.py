@@ -320,6 +320,29 @@ def test_a_share_of_the_rows_is_asked(tmp_path):
     assert abs(asyncio.run(run()) - 1000) < 6 * 27.4
 
 
+def test_where_no_row_is_to_be_asked_nothing_is(tmp_path):
+    async def run():
+        async with asked(tmp_path, percent=0.0) as (shadow, process, found):
+            await until(lambda: shadow.state == "ready")
+            shadow.offer([given(1)])
+            shadow.mirror = msgspec.structs.replace(shadow.mirror, percent=100.0)
+            shadow.offer([given(2)])
+            await until(lambda: found)
+            return [one.id for one in found], process.asked
+
+    assert asyncio.run(run()) == (["id-2"], [1])
+
+
+def test_a_shadow_that_ends_at_once_leaves_nothing_uncounted(tmp_path):
+    async def run():
+        async with asked(tmp_path) as (shadow, _, _):
+            shadow.offer([given(1), given(2)])
+        shadow.offer([given(3)])
+        return shadow.count.dropped
+
+    assert asyncio.run(run()) == 3
+
+
 def test_a_shadow_that_does_not_fit_the_endpoint_is_never_asked_and_says_why(tmp_path):
     narrower = Schema(SCHEMA.columns[:1], SCHEMA.output)
 

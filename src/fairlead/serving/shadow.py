@@ -189,14 +189,15 @@ class Shadow:
             return
         for one in predictions:
             self._keep(one)
-        self._awake.set()
+        if self._waiting:
+            self._awake.set()
 
     async def end(self) -> None:
         """Ask nothing any more; what waits is dropped."""
-        self.listening = True
-        """Whether it takes rows; it does not while it rests, or cannot be loaded."""
+        self.listening = False
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._give_up()  # a task that had not begun leaves it to us
 
     # -- what waits ------------------------------------------------------------------------------------------------
 
@@ -327,9 +328,9 @@ class Shadow:
             if self._suspects:
                 suspect = self._suspects.popleft()
                 await self._ask([suspect.given], ended=suspect.ended)
-            else:
+            elif batch := self._take():
                 self._ended = False
-                await self._ask(self._take())
+                await self._ask(batch)
             if self._breaker.rest:
                 return
 
