@@ -38,7 +38,7 @@ strategy: canary
 # First a tenth of the flights, so that a bad version does little harm, and for longer than outcomes take; then half, which tells most.
 # Seconds, because this is a demonstration with {rate:g} flights a second; elsewhere, hours or days.
 steps:
-  - {{weight: 10, bake: {{time: 20s, samples: 100}}}}
+  - {{weight: 10, bake: {{time: 15s, samples: 100}}}}
   - {{weight: 50, bake: {{time: 15s, samples: 500}}}}
 
 metrics:
