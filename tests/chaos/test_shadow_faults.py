@@ -17,7 +17,7 @@ import pytest
 
 from fairlead.eventlog.tail import Tail
 from fairlead.events import Mirrored
-from fairlead.serving.shadow import MAX_WAITING
+from fairlead.serving.waiting import MAX_WAITING
 from running import Background, alive, cli, post, serving
 from tables import change_endpoint, mirror_of
 

@@ -16,7 +16,8 @@ from fairlead.predictor.wire import Ask, Hello, Told, read_frame, write_frame
 from fairlead.routing.table import Mirror
 from fairlead.schema import Output, Schema
 from fairlead.serving.mirroring import Shadows
-from fairlead.serving.shadow import MAX_TEXT, MAX_WAITING, MirrorCount, Shadow
+from fairlead.serving.shadow import MirrorCount, Shadow
+from fairlead.serving.waiting import MAX_TEXT, MAX_WAITING
 from live_endpoints import live_endpoint
 
 ROW = (1400.0, "UA")

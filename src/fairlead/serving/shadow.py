@@ -40,13 +40,9 @@ from fairlead.serving.live import LiveEndpoint
 from fairlead.serving.loader import check_samples
 from fairlead.serving.pairs import OK, Pairs, order_of
 from fairlead.serving.processes.status import ShadowState
+from fairlead.serving.waiting import Waiting
 
-__all__ = ["MAX_TEXT", "MAX_WAITING", "Breaker", "MirrorCount", "Shadow"]
-
-MAX_WAITING: Final = 4096
-"""Rows that may wait for one shadow in one gateway."""
-MAX_TEXT: Final = 8 * 2**20
-"""Characters that the texts of waiting rows may have together."""
+__all__ = ["Breaker", "MirrorCount", "Shadow"]
 
 _MAX_BATCH: Final = 64
 _GATHER_SECONDS: Final = 0.05
@@ -155,14 +151,12 @@ class Shadow:
         self._note = note
         classes = len(live.schema.output.classes)
         self._channel = Channel(path, max_frame=_FRAME + _MAX_BATCH * 16 * classes)
-        self._texts = [place for place, column in enumerate(live.schema.columns) if column.type == "string"]
         self._breaker = Breaker()
         self._pairs: Pairs | None = None
         self._bundle: Bundle | None = None
         self._warm = 0  # the process that has answered the samples
         self._size = 1
-        self._waiting: deque[Prediction] = deque()
-        self._waiting_text = 0
+        self._waiting = Waiting(live.schema)
         self._suspects: deque[_Suspect] = deque()
         self._ended = False  # the process, over some of these rows
         self._awake = asyncio.Event()
@@ -187,8 +181,10 @@ class Shadow:
         if not self.listening:
             self.count.dropped += len(predictions)
             return
+        suspects = len(self._suspects)
         for one in predictions:
-            self._keep(one)
+            if not self._waiting.add(one, suspects):
+                self.count.dropped += 1
         if self._waiting:
             self._awake.set()
 
@@ -201,17 +197,6 @@ class Shadow:
 
     # -- what waits ------------------------------------------------------------------------------------------------
 
-    def _keep(self, one: Prediction) -> None:
-        text = self._text_of(one.inputs)
-        if self.waiting >= MAX_WAITING or self._waiting_text + text > MAX_TEXT:
-            self.count.dropped += 1
-            return
-        self._waiting_text += text
-        self._waiting.append(one)
-
-    def _text_of(self, row: Row | None) -> int:
-        return sum(len(text) for place in self._texts if isinstance(text := row[place], str)) if row else 0
-
     async def _gather(self) -> None:
         """Wait until there is something to ask, and a little for more."""
         if self._suspects:
@@ -222,18 +207,11 @@ class Shadow:
         if len(self._waiting) < self._size:
             await asyncio.sleep(_GATHER_SECONDS)
 
-    def _take(self) -> list[Prediction]:
-        batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
-        self._waiting_text -= sum(self._text_of(one.inputs) for one in batch)
-        return batch
-
     def _give_up(self) -> None:
         """Drop what waits."""
         self._blame_first()
-        self.count.dropped += self.waiting
-        self._waiting.clear()
+        self.count.dropped += self._waiting.clear() + len(self._suspects)
         self._suspects.clear()
-        self._waiting_text = 0
 
     def _blame_first(self) -> None:
         """Leave one failure on record of a process that ended over some rows, and is not well since: which it was is not to be learned."""
@@ -328,7 +306,7 @@ class Shadow:
             if self._suspects:
                 suspect = self._suspects.popleft()
                 await self._ask([suspect.given], ended=suspect.ended)
-            elif batch := self._take():
+            elif batch := self._waiting.take(self._size):
                 self._ended = False
                 await self._ask(batch)
             if self._breaker.rest:
