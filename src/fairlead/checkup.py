@@ -26,6 +26,7 @@ from typing import Literal
 
 import msgspec
 
+from fairlead.app import open_alerts
 from fairlead.config import Config
 from fairlead.errors import FairleadError
 
@@ -322,6 +323,14 @@ def _blobs(config: Config) -> Iterator[tuple[State, str, str]]:
         yield "ok", f"{blobs.where} can be read; what is deployed is whole ({len(digests)} bundles).", ""
 
 
+def _alerts(config: Config) -> Iterator[tuple[State, str, str]]:
+    """Whether every address could be used; nothing is sent. Without any there is nothing to tell."""
+    count = bool(config.alert_webhook) + len(config.alert_urls.split())
+    if count:
+        open_alerts(config)  # what cannot be used is refused
+        yield "ok", f"Alerts are told at {count} address{'es' if count > 1 else ''}.", ""
+
+
 CHECKS: dict[str, Check] = {
     "python": _python,
     "packages": _packages,
@@ -331,5 +340,6 @@ CHECKS: dict[str, Check] = {
     "service": _service,
     "database": _database,
     "blobs": _blobs,
+    "alerts": _alerts,
 }
 """By name."""

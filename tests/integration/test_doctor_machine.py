@@ -86,6 +86,22 @@ def test_a_tmpdir_that_is_missing_is_wrong(config, monkeypatch, tmp_path):
     assert ("wrong", f"TMPDIR {tmp_path / 'nowhere'} is no folder that can be written.") in found(config, "folders")
 
 
+@pytest.mark.parametrize(
+    ("settings", "state", "said"),
+    [
+        ({}, None, ""),
+        ({"ALERT_WEBHOOK": "https://example.org/x", "ALERT_SECRET": "0123456789abcdef"}, "ok", "at 1 address."),
+        ({"ALERT_WEBHOOK": "https://example.org/x"}, "wrong", "no secret"),
+        ({"ALERT_WEBHOOK": "example.org", "ALERT_SECRET": "0123456789abcdef"}, "wrong", "no address"),
+    ],
+)
+def test_an_address_for_alerts_that_cannot_work_is_wrong(tmp_path, settings, state, said):
+    told = {f"FAIRLEAD_{name}": value for name, value in settings.items()}
+    seen = found(load_config({"home": str(tmp_path / "home")}, environment=told, folder=tmp_path), "alerts")
+    assert [one for one, _ in seen] == ([state] if state else [])
+    assert all(said in text for _, text in seen)
+
+
 def test_an_access_log_below_a_file_is_wrong(tmp_path):
     (tmp_path / "file").write_text("")
     for log, state in (
