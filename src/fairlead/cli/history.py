@@ -60,11 +60,15 @@ def _line(entry: AuditEntry) -> tuple[object, ...]:
 
 def _print_rollout(stores: Stores, endpoint: str, number: int, *, looks: bool, as_json: bool) -> None:
     with stores.database.read() as connection:
-        known = [one.number for one in list_rollouts(connection, endpoint)]
-        if number not in known:
-            some = ", ".join(map(str, known[:10])) or "none"
-            raise NotFound(f"Rollout {number} is none of {endpoint!r}.", hint=f"Its rollouts: {some}.", rollout=number)
-        summary = summarize(connection, find_rollout(connection, number))
+        rollout = find_rollout(connection, number)
+        if rollout.endpoint != endpoint:
+            some = ", ".join(str(one.number) for one in list_rollouts(connection, endpoint, limit=10)) or "none"
+            raise NotFound(
+                f"Rollout {number} is none of {endpoint!r}, but of {rollout.endpoint!r}.",
+                hint=f"The newest of {endpoint!r}: {some}.",
+                rollout=number,
+            )
+        summary = summarize(connection, rollout)
     entries = history(stores.database, number, looks=looks)
     if as_json:
         print_json({"rollout": summary, "entries": entries})
