@@ -78,6 +78,7 @@ def test_a_direct_deployment_is_as_it_was(fairlead, home):
         "dry_run": False,
         "gateways": 0,
     }
+    assert told | expected == told
     assert (
         fairlead("deploy", "flights:2", "--strategy", "direct", "--dry-run")
         == "flights already answers with flights:2\n"
