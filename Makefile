@@ -27,7 +27,8 @@ demo: .venv/ready-demo
 
 test: .venv/ready-dev
 	@.ci/programs chromium wrk
-	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest -m 'not alone' --numprocesses 2 --dist loadfile $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest -m alone $(PYTEST_FLAGS)
 
 check: .venv/ready-dev
 	.venv/bin/ruff check

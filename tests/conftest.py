@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from sharing import made_once
 
 # How fast an example is says something of the machine and nothing of the code.
 settings.register_profile("fairlead", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,11 +33,16 @@ def training(year):
 
 
 @pytest.fixture(scope="session")
-def models(training):
+def models(training, tmp_path_factory):
     """Two pipelines that answer differently: version 1 is the demo's, version 2 has a tenth of the trees."""
     from fairlead.demo.training import train
 
-    return {"flights:1": train(training), "flights:2": train(training, iterations=10)}
+    def make(folder: Path) -> None:
+        for ref, further in (("flights:1", {}), ("flights:2", {"iterations": 10})):
+            (folder / ref).write_bytes(pickle.dumps(train(training, **further)))
+
+    folder = made_once(tmp_path_factory, "models", make)
+    return {ref: pickle.loads((folder / ref).read_bytes()) for ref in ("flights:1", "flights:2")}
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +78,11 @@ def packed_home(tmp_path_factory, models, training) -> Path:
     """A home with `flights:1` and `flights:2`; never written to, `home` is a copy."""
     import fairlead
 
-    home = tmp_path_factory.mktemp("packed")
-    for model in models.values():
-        fairlead.pack(model, name="flights", data=training, target="late", home=home)
-    return home
+    def make(home: Path) -> None:
+        for model in models.values():
+            fairlead.pack(model, name="flights", data=training, target="late", home=home)
+
+    return made_once(tmp_path_factory, "packed", make)
 
 
 @pytest.fixture

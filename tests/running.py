@@ -17,13 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sharing import free_port
+
 CLI = [sys.executable, "-m", "fairlead.cli.main"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def cli(home: Path, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess[str]:

@@ -14,13 +14,14 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
+
+from sharing import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120
@@ -63,12 +64,6 @@ def matches(expected, got):
     """Whether output is as shown; blanks and line ends are not compared, `…` is anything."""
     shown = ".*?".join(re.escape("".join(part.split())) for part in expected.split("…"))
     return re.fullmatch(shown, "".join(got.split()), re.DOTALL) is not None
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Reader:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+pytestmark = pytest.mark.alone
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 CLASSES = ["late", "on time"]
 

@@ -13,15 +13,11 @@ import urllib.request
 
 import pytest
 
+from sharing import free_port
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DEMO = [sys.executable, "-m", "fairlead.cli.main", "demo"]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def listens(port):

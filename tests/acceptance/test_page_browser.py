@@ -4,7 +4,6 @@ import csv
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from sharing import free_port
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -53,9 +54,7 @@ def axe(request):
 
 def serve(*names):
     """Start the service; returns its process and its address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     path = {**os.environ, "PYTHONPATH": str(HERE.parent)}  # it shares a module with other tests
     process = subprocess.Popen([sys.executable, str(HERE / "page_double.py"), str(port), *names], env=path)
     base = f"http://127.0.0.1:{port}"

@@ -26,6 +26,7 @@ from toys import IRIS_ROW, pack_iris, pack_sleeper
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(shutil.which("wrk") is None and "CI" not in os.environ, reason="wrk is not installed"),
 ]
 TESTS = str(Path(__file__).parents[1])

@@ -343,7 +343,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("authorization", WRONG)
+@pytest.mark.parametrize("authorization", WRONG, ids=range(len(WRONG)))
 def test_what_is_not_the_token_is_refused(keyring, authorization):
     found = keyring(token()).admit(authorization, Need("predict"))
     assert isinstance(found, Unauthenticated)

@@ -25,6 +25,8 @@ from fairlead.tokens import Token, TokenSet, digest_of, id_of, make_secret
 SECRET, ID = make_secret()
 STRANGER, STRANGER_ID = make_secret()
 
+pytestmark = pytest.mark.alone
+
 
 def changed(text, at):
     """The same text with another sign at one place."""
