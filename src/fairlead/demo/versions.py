@@ -66,8 +66,9 @@ class Recipe(msgspec.Struct, frozen=True):
 FIRST: Final = Recipe()
 SMALL: Final = Recipe(trees=40)
 """To be deployed by hand."""
-HALF_YEAR: Final = Recipe(months=(1, 2, 3, 4, 5, 6))
-MISREAD: Final = Recipe(months=(1, 2, 3, 4, 5, 6), hour_divisor=6)
+HALF_YEAR: Final = Recipe(months=(1, 2, 3, 4, 5, 6), trees=40)
+"""Better, for it has seen the summer begin. With few trees, because somebody waits for it."""
+MISREAD: Final = Recipe(months=(1, 2, 3, 4, 5, 6), trees=40, hour_divisor=6)
 """Trained on the quarter of the day, 0 to 3, in a column that is still called `hour` and is still an integer, and asked with the hour: to it,
 every flight leaves in the evening. The schema fits, and on its own training table it is as good as any other; only the world can tell."""
 
