@@ -26,7 +26,7 @@ WINDOW: Final = 3600.0
 """How far back one looks, in seconds."""
 
 _MOST_EVENTS: Final = 500_000
-"""Of all writers together; reading them takes about two seconds."""
+"""Of all writers together; reading them takes about a second."""
 
 
 class _Counted(msgspec.Struct):
