@@ -1,6 +1,6 @@
 """What does a shadow cost those who get answers?
 
-    python benchmarks/shadow.py            # about seven minutes
+    python benchmarks/shadow.py            # about ten minutes
     python benchmarks/shadow.py --quick    # a smoke run; its figures mean little
 
 One service, one run: the flights model answers, and in the rounds there stands in its shadow nobody, nobody again (which shows what
