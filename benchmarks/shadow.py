@@ -17,39 +17,25 @@ import os
 import random
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from fairlead.app import Stores, open_stores
-from fairlead.config import load_config
 from fairlead.registry.registry import resolve
-from fairlead.routing.store import read_table, write_table
 from fairlead.routing.table import Mirror
-from material import MODEL, ROWS, WINTER, Material, prepare
-from measuring import HERE, SERVER_CORE, Sample, free_port, machine, pinned, require_tools, spell, stop, wrk
+from ground import Ground, serving, wait_until
+from material import MODEL, WINTER, Material, prepare
+from measuring import HERE, Sample, machine, require_tools, spell, wrk
 
 NOBODY, AGAIN, ITSELF, STOPPED = "nobody", "nobody, again", "itself", "stopped"
 MOODS = ("slow", "crashing", "garbage")
 SHADOWS = (NOBODY, AGAIN, ITSELF, STOPPED, *MOODS)
 LOADS = {"paced": 4, "saturated": 16}
 """Connections. Paced callers wait some milliseconds between two requests, as callers do."""
-
-
-class Ground(msgspec.Struct, frozen=True):
-    """What is measured on."""
-
-    home: Path
-    stores: Stores
-    server: subprocess.Popen[bytes]
-    port: int
-    rows: Path
 
 
 def main() -> None:
@@ -62,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fairlead-benchmark-") as name:
         material = prepare(Path(name), 1000)
         home = _with_moody(material)
-        with _serving(home, material.folder) as ground:
+        with serving(home, material.folder) as ground:
             for load in LOADS:
                 print(_table(load, _measured(ground, load, rounds, seconds)), flush=True)
     print(machine(("scikit-learn", "onnxruntime", "numpy")))
@@ -83,26 +69,6 @@ def _with_moody(material: Material) -> Path:
     fairlead.pack(Moody(material.model, str(home / "mood")), name="moody", data=table, target="late", home=home)
     assert (material.folder / MODEL).exists()
     return home
-
-
-@contextlib.contextmanager
-def _serving(home: Path, folder: Path) -> Iterator[Ground]:
-    port = free_port()
-    command = [sys.executable, "-m", "fairlead.cli.main", "--home", str(home), "serve", "--workers", "1"]
-    with (folder / "serve.log").open("wb") as out:
-        server = subprocess.Popen(
-            pinned(SERVER_CORE, [*command, "--port", str(port)]),
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            env=os.environ | {"FAIRLEAD_WORKER_TIMEOUT": "2"},
-        )
-    try:
-        _await(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).status == 200)
-        stores = open_stores(load_config(flags={"home": home}))
-        yield Ground(home, stores, server, port, folder / ROWS)
-    finally:
-        stop(server)
 
 
 def _measured(ground: Ground, load: str, rounds: int, seconds: float) -> dict[str, list[Sample]]:
@@ -139,36 +105,16 @@ def _shadow(ground: Ground, kind: str) -> Iterator[None]:
 
 def _mirror(ground: Ground, model: str) -> None:
     """Put the table in place, and wait until the shadow is asked."""
-    database = ground.stores.database
-    mirrors = (Mirror("candidate", model, resolve(database, model).digest),) if model else ()
-    with database.write() as connection:
-        table = read_table(connection)
-        endpoint = table.endpoint("flights")
-        assert endpoint is not None
-        changed = table.with_endpoint(msgspec.structs.replace(endpoint, mirrors=mirrors))
-        revision = write_table(connection, changed, table.revision).revision
-
-    def settled() -> bool:
-        told = json.loads((ground.home / "run/gateways/gateway-0.json").read_text())
-        return told["revision"] >= revision and all(one["state"] == "ready" for one in told["shadows"])
-
-    _await(settled)
+    digest = resolve(ground.stores.database, model).digest if model else ""
+    mirrors = (Mirror("candidate", model, digest),) if model else ()
+    ground.change(lambda endpoint: msgspec.structs.replace(endpoint, mirrors=mirrors))
+    wait_until(lambda: '"loading"' not in json.dumps(ground.told()["shadows"]))
     time.sleep(1.0)  # a process that is needed no more has gone, too
 
 
 def _pid(ground: Ground) -> int:
     listed = json.loads((ground.home / "run/processes.json").read_text())
     return next(int(one["pid"]) for one in listed if one["role"].startswith("shadow-"))
-
-
-def _await(what: Callable[[], bool], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError, ValueError):
-            if what():
-                return
-        time.sleep(0.1)
-    raise SystemExit(f"It did not happen within {seconds:g} s.")
 
 
 def _table(load: str, found: dict[str, list[Sample]]) -> str:
