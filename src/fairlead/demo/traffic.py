@@ -6,8 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-
-import msgspec
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from fairlead.client import Client
 from fairlead.demo.caller import Caller
@@ -39,29 +38,18 @@ def follow(
     return progress
 
 
-class Passed(msgspec.Struct):
-    """What the replay beside a block came to; known when the block is over."""
-
-    progress: Progress = Progress()
-
-
 @contextlib.contextmanager
-def passing(url: str, flights: Iterable[Flight], *, rate: float, live: Callable[[str], None]) -> Iterator[Passed]:
+def passing(
+    url: str, flights: Iterable[Flight], *, rate: float, live: Callable[[str], None]
+) -> Iterator[Future[Progress]]:
     """`follow` while the block runs.
 
     Yields:
-        What it came to.
+        What it came to; known when the block is over.
     """
     over = threading.Event()
-    passed = Passed()
-
-    def run() -> None:
-        passed.progress = follow(url, flights, rate=rate, live=live, ended=over.is_set)
-
-    thread = threading.Thread(target=run, name="replay", daemon=True)
-    thread.start()
-    try:
-        yield passed
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1, "replay") as pool:
+        try:
+            yield pool.submit(follow, url, flights, rate=rate, live=live, ended=over.is_set)
+        finally:
+            over.set()

@@ -144,4 +144,5 @@ def _tell_story(url: str, home: Path, year: pd.DataFrame, refs: Sequence[str], s
     first, second, third = refs
     with passing(url, flights, rate=story.RATE, live=screen.live) as passed:
         story.tell(home, (first, second, third), screen)
-    screen.talk(f"{passed.progress.asked:,} flights were asked meanwhile, {passed.progress.failed:,} of them in vain")
+    came_to = passed.result()
+    screen.talk(f"{came_to.asked:,} flights were asked meanwhile, {came_to.failed:,} of them in vain")
