@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from fairlead.rollout.direct import deploy, retire
 from fairlead.rollout.moves import moved
 from fairlead.rollout.plan import Assigned, Audience, Metric, Plan, Step, complete, default_plan
 from fairlead.rollout.store import active_of, commit, history, list_rollouts, put_in_quarantine
-from fairlead.routing.store import read_table
+from fairlead.routing.store import GatewayReport, forget_gateway, read_table, report_gateway
 from fairlead.schema import Column
 from fairlead.storage.blobs import open_blobs
 from fairlead.storage.database import open_database
@@ -38,6 +39,9 @@ def database(tmp_path, blobs):
         digest = put_bundle(sealed(tmp_path / str(number), b"original %d" % number), blobs)
         publish(opened, model="flights", digest=digest, road="worker", task="classification", actor="ann")
     deploy(opened, blobs, "flights:1", actor="ann")
+    alive = GatewayReport("a/gateway-0", "a", 1, 1, "ready", "", time.time() + 3600)
+    with opened.write() as connection:
+        report_gateway(connection, alive)
     yield opened
     opened.close()
 
@@ -114,6 +118,16 @@ def test_an_abort_takes_the_candidate_out_at_once(database, begin):
     assert served(database) == {"stable": ("flights:1", 10_000)}
     with pytest.raises(Conflict, match="aborting"):
         operations.promote(database, "flights", actor="dan")
+
+
+def test_where_no_gateway_is_alive_nobody_is_waited_for(database, blobs, begin):
+    with database.write() as connection:
+        forget_gateway(connection, "a/gateway-0")
+    begin()
+    carry(database, "warming", "progressing")
+    assert operations.abort(database, "flights", actor="cid").state == "aborted"
+    deploy(database, blobs, "flights:3", actor="cid")
+    assert served(database) == {"stable": ("flights:3", 10_000)}
 
 
 def test_two_rollouts_at_once_are_refused_and_the_first_is_named(database, blobs, begin):

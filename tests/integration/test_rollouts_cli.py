@@ -242,10 +242,9 @@ def test_each_verb_says_what_is_true_now_and_what_comes_next(fairlead, home):
     carry(home, "progressing", step=1)
     assert fairlead("status", "--json")["rollouts"][0]["next"][0] == "fairlead approve flights"
     assert "approved step 2" in fairlead("approve", "flights")
-    assert "promoting" in fairlead("promote", "flights")
+    assert "promoted" in fairlead("promote", "flights")
     assert "next: `fairlead rollback flights`" in fairlead.err
     assert served(home) == {"stable": ("flights:2", 10_000), "former": ("flights:1", 0)}
-    carry(home, "promoted")
     told = fairlead("diff", "flights", "--json")["comparison"]
     assert (told["before"], told["after"]) == ("flights:1", "flights:2")
     assert fairlead("rollback", "flights").startswith("flights: rollout 3, flights:1 at once: promoted")
@@ -257,7 +256,7 @@ def test_an_abort_gives_everything_back_to_the_stable_version(fairlead, home):
     carry(home, "warming", "progressing")
     told = fairlead("abort", "flights", "--json")["rollout"]
     assert (told["state"], told["weight"], told["next"]) == (
-        "aborting",
+        "aborted",
         0.0,
         ["fairlead history flights --rollout 2"],
     )
@@ -316,11 +315,11 @@ def test_history_tells_an_endpoints_changes_and_all_of_one_rollout(fairlead, hom
     assert entries[0]["detail"]["because"] == "it was slow"
     told = fairlead("history", "flights", "--rollout", "2", "--json")
     assert set(told["rollout"]) == SHAPE
-    assert [entry["kind"] for entry in told["entries"]] == ["began", "moved", "moved", "moved"]
+    assert [entry["kind"] for entry in told["entries"]] == ["began", "moved", "moved", "moved", "moved"]
     looks = fairlead("history", "flights", "--rollout", "2", "--looks", "--json")["entries"]
     assert [entry["content"]["decision"]["kind"] for entry in looks if entry["kind"] == "look"] == ["hold"]
     lines = fairlead("history", "flights", "--rollout", "2", "--looks").splitlines()
-    assert [line.split()[5] for line in lines[4:]] == ["began", "moved", "moved", "look", "moved"]
+    assert [line.split()[5] for line in lines[4:]] == ["began", "moved", "moved", "look", "moved", "moved"]
     assert lines[-1].endswith("it was slow")
 
 

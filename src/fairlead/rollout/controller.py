@@ -34,7 +34,7 @@ from fairlead.rollout.evidence import NOTHING, Evidence
 from fairlead.rollout.lease import check_lease, give_up_lease, take_lease
 from fairlead.rollout.measures import measure
 from fairlead.rollout.moves import moved, restored
-from fairlead.rollout.rollout import FORMER, Rollout, State
+from fairlead.rollout.rollout import ALIVE_SECONDS, ENDING, FORMER, Rollout, State
 from fairlead.rollout.store import (
     active_rollouts,
     append_log,
@@ -56,7 +56,6 @@ CONTROLLER: Final = "controller"
 """Who does what the plan says, in the history and the audit."""
 
 _LEASE_SECONDS: Final = 10.0
-_ALIVE_SECONDS: Final = 5.0
 _COOL_SECONDS: Final = 5.0
 _WARM_SECONDS: Final = 300.0
 _HEARD_SECONDS: Final = 1.5
@@ -185,7 +184,12 @@ class Controller:
 
     def _look(self, rollout: Rollout) -> None:
         watch, now = self._watches.of(rollout), self._clock()
-        if watch is None or not watch.due(now):
+        if watch is None:
+            if rollout.state != "paused":
+                because = "Nothing is recorded, so nothing can be judged: the setting `event_log` is off."
+                self._tell(Notice("paused", self._move(rollout, "paused", because)))
+            return
+        if not watch.due(now):
             return
         evidence = watch.evidence(now)
         report = measure(rollout.plan, evidence)
@@ -217,10 +221,10 @@ class Controller:
         ready, failure = self._readiness(rollout)
         if failure:
             logger.error("Rollout {number}: {error}", number=rollout.number, error=failure)
-        if ready:
+        if ready or not self._reports():  # where no gateway is alive, nobody is to be waited for
             with self._database.read() as connection:
                 last = last_move(connection, rollout.number)
-            done = self._move(rollout, "promoted" if rollout.state == "promoting" else "aborted", rollout.because)
+            done = self._move(rollout, ENDING[rollout.state], rollout.because)
             if last is not None and last.actor != CONTROLLER:  # a person's deed, which nobody was told of yet
                 self._tell(Notice(done.state, done))
 
@@ -281,9 +285,11 @@ class Controller:
         return found
 
     def _readiness(self, rollout: Rollout) -> tuple[bool, str]:
+        return readiness(self._reports(), rollout.stretches[-1].revision if rollout.stretches else 0, rollout.changed)
+
+    def _reports(self) -> list[GatewayReport]:
         with self._database.read() as connection:
-            reports = live_gateways(connection, self._clock() - _ALIVE_SECONDS)
-        return readiness(reports, rollout.stretches[-1].revision if rollout.stretches else 0, rollout.changed)
+            return live_gateways(connection, self._clock() - ALIVE_SECONDS)
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:

@@ -22,7 +22,7 @@ from fairlead.registry.registry import Version, resolve, resolve_in
 from fairlead.rollout.direct import carry_out, direct_rollout
 from fairlead.rollout.moves import moved
 from fairlead.rollout.plan import Plan
-from fairlead.rollout.rollout import FORMER, Rollout, State
+from fairlead.rollout.rollout import ALIVE_SECONDS, ENDING, FORMER, Rollout, State
 from fairlead.rollout.store import (
     active_of,
     append_log,
@@ -34,7 +34,7 @@ from fairlead.rollout.store import (
     lift_quarantine,
     list_rollouts,
 )
-from fairlead.routing.store import read_table
+from fairlead.routing.store import live_gateways, read_table
 from fairlead.routing.table import Endpoint, RoutingTable
 from fairlead.schema import Schema, Value, differences
 from fairlead.storage.blobs import Blobs
@@ -396,6 +396,9 @@ def _moved(  # noqa: PLR0913, PLR0917 - where, where to, who and why
         done = moved(rollout, state, because, time.time(), step=rollout.step if again else None)
         if not terms.dry_run:
             done, _ = commit(connection, done, actor, action="resumed" if again else None)
+            if done.state in ENDING and not live_gateways(connection, time.time() - ALIVE_SECONDS):
+                # Nobody is to be waited for: a service that starts later starts with this.
+                done, _ = commit(connection, moved(done, ENDING[done.state], done.because, time.time()), actor)
     return done
 
 

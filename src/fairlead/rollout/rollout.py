@@ -12,7 +12,7 @@ import msgspec
 
 from fairlead.rollout.plan import Plan, PlannedStep, steps_of
 
-__all__ = ["ACTIVE", "CANDIDATE", "FORMER", "STABLE", "Rollout", "State", "Stretch"]
+__all__ = ["ACTIVE", "ALIVE_SECONDS", "CANDIDATE", "ENDING", "FORMER", "STABLE", "Rollout", "State", "Stretch"]
 
 State = Literal[
     "pending",
@@ -28,6 +28,12 @@ State = Literal[
 
 ACTIVE: Final[frozenset[State]] = frozenset({"pending", "warming", "progressing", "paused", "promoting", "aborting"})
 """While it is in one of these, no other rollout of the endpoint begins."""
+
+ENDING: Final[dict[State, State]] = {"promoting": "promoted", "aborting": "aborted"}
+"""What it is when every gateway obeys."""
+
+ALIVE_SECONDS: Final = 5.0
+"""A gateway that has not reported for so long is not waited for."""
 
 STABLE: Final = "stable"
 """The variant that answers where nothing else is said."""
