@@ -83,7 +83,7 @@ class BatchQueue:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._pump
         while self._members:
-            _fail(self._members.popleft(), Overloaded("The service is stopping.", retry_after=1))
+            _fail(self._members.popleft(), _stopping())
         self.queued = 0
 
     async def _work(self) -> None:
@@ -93,7 +93,12 @@ class BatchQueue:
             if not batch:
                 continue
             start = time.monotonic()
-            await self._answer(batch)
+            try:
+                await self._answer(batch)
+            finally:  # whoever was being answered when the queue was closed is told, too
+                for member in batch:
+                    if not member.future.done():
+                        _fail(member, _stopping())
             if len(batch) > 1:
                 await asyncio.sleep(min((time.monotonic() - start) * _GATHER_SHARE, _GATHER_SECONDS))
 
@@ -135,6 +140,10 @@ class BatchQueue:
         for member in batch:
             if not member.future.done():
                 await self._answer([member])
+
+
+def _stopping() -> Overloaded:
+    return Overloaded("The service is stopping.", retry_after=1)
 
 
 def _fail(member: _Member, error: FairleadError) -> None:
