@@ -74,14 +74,16 @@ def test_the_same_options_give_the_same_bytes_and_all_paths_are_told(exporter, t
 
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
 def test_a_hostile_value_is_refused_whole_or_stays_within_the_folder(exporter, value, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "deep" / "deeper"  # what goes astray by two floors is still found below
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     for name in asked_fields(exporter):
-        to = tmp_path / name
+        to = folder / name
         try:
             exporter.export(options(exporter, **{name: value}), to)
         except InvalidInput:
             assert not to.exists()
-    assert not any("loot" in path.name for path in tmp_path.parent.rglob("*"))
+    assert not any("loot" in path.name for path in tmp_path.rglob("*"))
 
 
 def test_a_disk_that_refuses_is_told_as_such(exporter, tmp_path):
