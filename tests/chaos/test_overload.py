@@ -187,6 +187,7 @@ def test_ten_times_what_a_slow_model_can_do(homes, tmp_path):
     environment = {**os.environ, "PYTHONPATH": TESTS, "FAIRLEAD_MAX_IN_FLIGHT": "32"}
     with serving(homes["slow"], env=environment) as service:
         gateway = service.pids("gateway")["gateway-0"]
+        timed(service.port, "/predict/sleeper", b'{"x": 4.5}')  # opens the event log
         before = memory(gateway), files(gateway)
         # Again while the cores, which others share, have disturbed every round so far.
         for _ in range(4):
