@@ -16,7 +16,6 @@ import subprocess
 import sys
 
 import pytest
-from fenced import ROOT, blocks, matches, steps
 
 from running import cli, free_port
 
@@ -104,10 +103,3 @@ def test_the_plan_that_was_used_can_be_used_again(told):
     assert "failed at 'flights'" in refused.stderr
     again = cli(home, "deploy", "--plan", str(plan), "--dry-run", "--retry", "to see its needs")
     assert "label_delay: 10s" in again.stdout
-
-
-def test_the_howto_shows_what_the_story_says(told):
-    _, said = told
-    (block,) = (one for one in blocks(ROOT / "docs" / "howto" / "roll-out.md") if "--story" in one.text)
-    (step,) = steps(block)
-    assert matches(step.expected, said), said
