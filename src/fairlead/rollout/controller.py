@@ -30,7 +30,7 @@ from loguru import logger
 from fairlead.errors import Conflict, FairleadError
 from fairlead.registry.audit import append_entry
 from fairlead.rollout.decide import Decision, decide
-from fairlead.rollout.evidence import NOTHING, Evidence
+from fairlead.rollout.evidence import Evidence
 from fairlead.rollout.lease import check_lease, give_up_lease, take_lease
 from fairlead.rollout.measures import measure
 from fairlead.rollout.moves import moved, restored
@@ -40,13 +40,14 @@ from fairlead.rollout.store import (
     append_log,
     commit,
     find_rollout,
-    history,
+    last_look,
     last_move,
     last_promoted,
     put_in_quarantine,
 )
-from fairlead.rollout.watch import Watches, last_evidence
+from fairlead.rollout.watch import Watches
 from fairlead.routing.store import GatewayReport, live_gateways, read_table, write_table
+from fairlead.routing.table import Endpoint
 from fairlead.schema import Value
 from fairlead.storage.database import Database
 
@@ -121,13 +122,16 @@ class Controller:
             logger.error("Rollouts wait: {error}", error=str(err))
 
     def _pass(self) -> None:
+        cooling = self._clock() >= self._cooled + _COOL_SECONDS
         with self._database.read() as connection:
             found = active_rollouts(connection)
-        if not found and self._clock() < self._cooled + _COOL_SECONDS:
-            return
-        if not self._leads():
-            return
+            cooled = self._cooled_down(connection) if cooling else []
+        if cooling:
+            self._cooled = self._clock()
         self._follow(found)
+        # To lead is to write: where nothing is to be done, nobody does.
+        if not (found or cooled) or not self._leads():
+            return
         for rollout in found:
             try:
                 self._stages[rollout.state](rollout)
@@ -136,9 +140,8 @@ class Controller:
                 logger.info("Rollout {number}: {error}", number=rollout.number, error=str(err))
             except FairleadError as err:
                 logger.error("Rollout {number} waits: {error}", number=rollout.number, error=str(err))
-        if self._clock() >= self._cooled + _COOL_SECONDS:
-            self._cool()
-            self._cooled = self._clock()
+        for endpoint in cooled:
+            self._let_go(endpoint)
 
     def close(self) -> None:
         """Let another lead at once."""
@@ -157,15 +160,16 @@ class Controller:
         return epoch is not None
 
     def _follow(self, found: Sequence[Rollout]) -> None:
-        earlier = {one.carried: self._evidence_of(one.carried) for one in found if one.carried}
         try:
-            self._watches.keep_up({one.number: one for one in found}, earlier)
+            self._watches.keep_up({one.number: one for one in found}, self._evidence_of)
         except OSError as err:
             logger.error("The event log cannot be read: {error}", error=err.strerror)
 
-    def _evidence_of(self, number: int) -> Evidence:
-        looks = [entry for entry in history(self._database, number) if entry.kind == "look"]
-        return last_evidence(looks[-1].content) if looks else NOTHING
+    def _evidence_of(self, number: int) -> Evidence | None:
+        """What an earlier attempt had found when it ended, as its last look was written down."""
+        with self._database.read() as connection:
+            look = last_look(connection, number)
+        return None if look is None else msgspec.convert(look.content["evidence"], Evidence)
 
     # -- the stages ------------------------------------------------------------------------------------------------
 
@@ -228,19 +232,19 @@ class Controller:
             if last is not None and last.actor != CONTROLLER:  # a person's deed, which nobody was told of yet
                 self._tell(Notice(done.state, done))
 
-    def _cool(self) -> None:
-        """Let go of former versions that were kept warm long enough."""
-        with self._database.read() as connection:
+    def _cooled_down(self, connection: sa.Connection) -> list[Endpoint]:
+        """The endpoints whose former version was kept warm long enough."""
+        warm = [one for one in read_table(connection).endpoints if one.variant(FORMER) is not None]
+        return [one for one in warm if self._warm_enough(connection, one.name)]
+
+    def _let_go(self, endpoint: Endpoint) -> None:
+        """Let go of an endpoint's former version, if nothing has changed there meanwhile."""
+        with self._write() as connection:
             table = read_table(connection)
-            warm = [one for one in table.endpoints if one.variant(FORMER) is not None]
-            due = [one for one in warm if self._warm_enough(connection, one.name)]
-        for endpoint in due:
-            with self._write() as connection:
-                table = read_table(connection)
-                if table.endpoint(endpoint.name) == endpoint:
-                    written = write_table(connection, table.with_endpoint(restored(endpoint)), table.revision)
-                    detail: dict[str, Value] = {"version": endpoint.stable.model, "revision": written.revision}
-                    append_entry(connection, CONTROLLER, "let the former version go", endpoint.name, detail)
+            if table.endpoint(endpoint.name) == endpoint:
+                written = write_table(connection, table.with_endpoint(restored(endpoint)), table.revision)
+                detail: dict[str, Value] = {"version": endpoint.stable.model, "revision": written.revision}
+                append_entry(connection, CONTROLLER, "let the former version go", endpoint.name, detail)
 
     def _warm_enough(self, connection: sa.Connection, endpoint: str) -> bool:
         last = last_promoted(connection, endpoint)

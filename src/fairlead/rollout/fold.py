@@ -32,11 +32,9 @@ from fairlead.rollout.cohorts import Awaited, Cohorts, is_wrong
 from fairlead.rollout.counting import DUE, LABELLED, Kept, Key, StepCounts
 from fairlead.rollout.evidence import Evidence, Ignored, Opening, Place, Two
 from fairlead.rollout.plan import Metric, Plan, Source
+from fairlead.rollout.rollout import CANDIDATE, STABLE
 
-__all__ = ["CANDIDATE", "LIMIT", "STABLE", "Fold"]
-
-STABLE: Final = "stable"
-CANDIDATE: Final = "candidate"
+__all__ = ["LIMIT", "Fold"]
 
 LIMIT: Final = 100_000
 """How many keys are followed at most; so many answers may wait for feedback, and so much feedback for its answer."""

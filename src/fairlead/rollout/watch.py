@@ -6,11 +6,9 @@ again: the log is the memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from fairlead.eventlog.tail import Tail
 from fairlead.events import Columns
@@ -19,7 +17,7 @@ from fairlead.rollout.evidence import Evidence, Place, carried
 from fairlead.rollout.fold import Fold
 from fairlead.rollout.rollout import Rollout
 
-__all__ = ["Watch", "Watches", "last_evidence"]
+__all__ = ["Watch", "Watches"]
 
 _GROWN: Final = 0.01
 _LOOK_SECONDS: Final = 0.2
@@ -112,42 +110,42 @@ class Watches:
         self._watches: dict[int, Watch] = {}
         self._columns: dict[str, Columns] = {}  # they stand once in a segment, perhaps before a rollout began
 
-    def keep_up(self, rollouts: Mapping[int, Rollout], earlier: Mapping[int, Evidence]) -> None:
+    def keep_up(self, rollouts: Mapping[int, Rollout], earlier: Callable[[int], Evidence | None]) -> None:
         """Watch these rollouts and no others, and read what has happened.
 
         A rollout that is new here, though it began long ago, needs the log from its beginning: then all is read again.
 
         Args:
             rollouts: By number.
-            earlier: What earlier attempts found, by the number of the attempt that carries it on.
+            earlier: What an earlier attempt found, by its number; asked once for each rollout that carries it on.
 
         Raises:
             OSError: The event log cannot be read.
         """
-        if self._events is None:
+        if self._events is None or not rollouts:
+            self._tail = None  # without a rollout nobody needs the log
+            self._watches.clear()
             return
         unknown = [one for number, one in rollouts.items() if number not in self._watches]
         if self._tail is None or any(one.stretches for one in unknown):
             self._watches.clear()
-            since = min((one.started for one in rollouts.values()), default=0.0)
-            self._tail = Tail(self._events, since) if rollouts else None
+            self._tail = Tail(self._events, min(one.started for one in rollouts.values()))
         for number in self._watches.keys() - rollouts.keys():
             del self._watches[number]
         for number, rollout in rollouts.items():
             if number not in self._watches:
-                self._watches[number] = watch = Watch(rollout, earlier.get(rollout.carried))
+                found = earlier(rollout.carried) if rollout.carried else None
+                self._watches[number] = watch = Watch(rollout, found)
                 watch.fold.extend(self._columns.values())
             self._watches[number].keep_up(rollout)
-        self._read({one.endpoint: self._watches[number] for number, one in rollouts.items()})
+        self._read(self._tail, {one.endpoint: self._watches[number] for number, one in rollouts.items()})
 
     def of(self, rollout: Rollout) -> Watch | None:
         """The watch of a rollout, `None` where nothing is recorded."""
         return self._watches.get(rollout.number)
 
-    def _read(self, by_endpoint: Mapping[str, Watch]) -> None:
-        if self._tail is None:
-            return
-        for event in self._tail.read():
+    def _read(self, tail: Tail, by_endpoint: Mapping[str, Watch]) -> None:
+        for event in tail.read():
             if isinstance(event, Columns):
                 self._columns[event.model] = event
                 for watch in by_endpoint.values():
@@ -155,8 +153,3 @@ class Watches:
             elif (found := by_endpoint.get(event.endpoint)) is not None:
                 found.fold.add(event)
                 found.note()
-
-
-def last_evidence(content: Mapping[str, Any]) -> Evidence:
-    """The evidence that a look has written down."""
-    return msgspec.convert(content["evidence"], Evidence)
