@@ -45,6 +45,7 @@ class Chunk(msgspec.Struct, frozen=True):
         numbers: The row numbers of `table`, where some are left out.
         text: Whether every entry is text, as in CSV, to be read by its column's type.
         mixed: Columns whose entries are of several types; each entry is JSON.
+        coded: Columns that stand in `table` as dictionaries although they are plain text, and of which type.
         unreadable: The rows that are left out.
     """
 
@@ -54,6 +55,7 @@ class Chunk(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...] | None = None
     text: bool = False
     mixed: frozenset[str] = frozenset()
+    coded: Mapping[str, Any] = {}
     unreadable: tuple[BadRow, ...] = ()
 
 

@@ -41,7 +41,7 @@ class DatabaseOutput:
         InvalidInput: It is another kind of database, or the name is too long.
     """
 
-    keeps_text = False
+    keeps_text = keeps_codes = False
 
     def __init__(self, url: str, table: str, *, overwrite: bool = False) -> None:
         self._url, self._engine, self._overwrite = url, open_engine(url), overwrite

@@ -47,7 +47,7 @@ class FileOutput:
         self._due = 0.0
         self._files: list[IO[bytes]] = []
         self.name, self.bad_name = str(path), str(self._bad)
-        self.keeps_text = self._parts.keeps_text
+        self.keeps_text, self.keeps_codes = self._parts.keeps_text, self._parts.keeps_codes
         self.encode = self._parts.encode
         self.begin = self._parts.begin
 

@@ -2,6 +2,9 @@
 
 A part of CSV or JSON lines is its lines (of `.gz`, a gzip member of its own); a part of Parquet is a whole Parquet file, and the
 footer at the end joins them (see `parquet_parts`). So a file that was cut off is cut back to its last whole part, and goes on.
+
+What a reader takes the columns of a Parquet file for is said by its first part alone. In its pages a text is the same whether Arrow
+had it plain or as a dictionary; so behind the first part, in which they are plain, texts may come as dictionaries and are not hashed anew.
 """
 
 from __future__ import annotations
@@ -24,6 +27,11 @@ from fairlead.errors import InvalidInput
 __all__ = ["Parts", "open_parts"]
 
 _FAST = 1
+_REPEATED = 4
+"""How often an entry of a dictionary must be used on average; a part's pages hold the whole of it, used or not."""
+
+
+_TEXTS = frozenset({"string", "large_string", "string_view"})
 
 
 class Parts:
@@ -39,6 +47,7 @@ class Parts:
         self._packed = packed
         self._schema: Any = None
         self.keeps_text = ending == ".csv"
+        self.keeps_codes = ending == ".parquet"
 
     def begin(self, table: Any) -> None:
         """Fix the columns' types: those of the first part."""
@@ -85,9 +94,8 @@ class Parts:
         else:
             # Probabilities hardly repeat: a dictionary of them would cost time and space.
             repeating = [name for name in table.column_names if not name.startswith("probability_")]
-            pq.write_table(
-                table if table.schema == self._schema else table.cast(self._schema), sink, use_dictionary=repeating
-            )
+            fitting = table if table.schema == self._schema else _fitting(table, self._schema)
+            pq.write_table(fitting, sink, use_dictionary=repeating)
         return bytes(sink.getvalue())
 
 
@@ -105,6 +113,25 @@ def open_parts(path: Path) -> Parts:
             hint="Known are .parquet, .csv, .jsonl, .csv.gz, .jsonl.gz.",
         )
     return Parts(ending, packed=packed)
+
+
+def _fitting(table: Any, begun: Any) -> Any:
+    """A table of the types that the file began with, but for texts that are dictionaries and may stay so."""
+    fields = list(begun)
+    for at, field in enumerate(begun):
+        entries = table.column(at)
+        if pa.types.is_dictionary(field.type) or not pa.types.is_dictionary(entries.type):
+            continue
+        if _stays_coded(entries, field.type):
+            fields[at] = field.with_type(entries.type)
+        else:
+            table = table.set_column(at, field.name, entries.cast(entries.type.value_type))
+    return table.cast(pa.schema(fields))
+
+
+def _stays_coded(entries: Any, begun: Any) -> bool:
+    repeats = all(_REPEATED * len(one.dictionary) <= len(one) for one in entries.chunks)
+    return repeats and pa.types.is_string(entries.type.value_type) and str(begun) in _TEXTS
 
 
 def _footers(path: Path, lengths: Sequence[int]) -> list[bytes]:

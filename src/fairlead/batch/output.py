@@ -51,6 +51,11 @@ class Output(Protocol):
         ...
 
     @property
+    def keeps_codes(self) -> bool:
+        """Whether texts may come as dictionaries behind the first part, although they are plain in it."""
+        ...
+
+    @property
     def is_begun(self) -> bool:
         """Whether there is a part already."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,9 @@ __all__ = ["ParquetSource"]
 
 _LONGEST_HEAD: Final = 2**26
 _LAST_WORDS_SECONDS: Final = 10.0
+_PIPE: Final = 2**20
+"""Bytes between the process that reads and this one, so that the former need not wait at each page of memory."""
+
 _LIMITED: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 """Allocators that take address space in advance would find the limit too early."""
 
@@ -51,9 +55,10 @@ class ParquetSource:
         """The rows from number `start` on."""
         # The process that told the head goes on; for another reading there is another.
         reader, self._waiting = self._waiting or _Reader(self._path), None
+        coded = {name: pa.type_for_alias(kind) for name, kind in reader.head.coded.items()}
         with contextlib.closing(reader), contextlib.closing(reader.batches(Ask(start, size))) as batches:
             for batch in batches:
-                yield Chunk(start, batch.num_rows, pa.Table.from_batches([batch]))
+                yield Chunk(start, batch.num_rows, pa.Table.from_batches([batch]), coded=coded)
                 start += batch.num_rows
         if start < (self.rows or 0):
             raise _refused(self._path, f"it says it has {self.rows} rows, and ends after {start}")
@@ -75,6 +80,8 @@ class _Reader:
         self.close = weakref.finalize(self, _end, self._process, self._told)
         """End the process."""
         assert self._process.stdout is not None
+        with contextlib.suppress(OSError):  # the user may have too many pipes already
+            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
         line = self._process.stdout.readline(_LONGEST_HEAD)
         if not line.endswith(b"\n"):
             raise self._failed()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from fairlead.predictor.columnar import Columns, Names, Numbers, numbers_of
 from fairlead.rows import RowReader, boolean_of
 from fairlead.schema import Column, Row, Schema
 
-__all__ = ["Sorted", "sort_rows", "taken", "typed"]
+__all__ = ["Sorted", "sort_rows", "spelled_out", "taken", "typed"]
 
 _Array = np.ndarray[Any, Any]
 _SHOWN: Final = 200
@@ -48,6 +49,8 @@ class Sorted(NamedTuple):
 def sort_rows(chunk: Chunk, reader: RowReader) -> Sorted:
     """Read a chunk. Raises nothing: what is wrong with a row is told of that row."""
     columns, doubtful = _read(chunk, reader.schema)
+    if not doubtful.any():
+        return Sorted(np.arange(len(doubtful)), columns, [], [], sorted(chunk.unreadable, key=lambda one: one.row))
     look = np.flatnonzero(doubtful)
     bad, late, rows = list(chunk.unreadable), [], []
     for at, given in zip(look.tolist(), _given(chunk, reader.schema, look), strict=True):
@@ -59,9 +62,7 @@ def sort_rows(chunk: Chunk, reader: RowReader) -> Sorted:
             late.append(at)
             rows.append(found)
     sure = np.flatnonzero(~doubtful)
-    return Sorted(
-        sure, columns if not len(look) else taken(columns, sure), late, rows, sorted(bad, key=lambda one: one.row)
-    )
+    return Sorted(sure, taken(columns, sure), late, rows, sorted(bad, key=lambda one: one.row))
 
 
 def taken(columns: Columns, positions: Any) -> Columns:
@@ -72,6 +73,17 @@ def taken(columns: Columns, positions: Any) -> Columns:
         else Numbers(one.values[positions], None if one.missing is None else one.missing[positions])
         for one in columns
     ]
+
+
+def spelled_out(table: Any, coded: Mapping[str, Any]) -> Any:
+    """A table whose texts stand in it plainly; `coded` are those that do not, and of which type they are."""
+    for name, kind in coded.items():
+        place = table.schema.get_field_index(name)
+        if place >= 0:
+            entries = table.column(place)
+            plain = entries.cast(entries.type.value_type).cast(kind)
+            table = table.set_column(place, table.schema.field(place).with_type(kind), plain)
+    return table
 
 
 def typed(table: Any, told: Sorted, schema: Schema) -> Any:
@@ -101,9 +113,7 @@ def _read(chunk: Chunk, schema: Schema) -> tuple[Columns, _Array]:
     doubtful = np.zeros(chunk.table.num_rows, np.bool_)
     columns: list[Numbers | Names] = []
     for column in schema.columns:
-        entries = chunk.table.column(column.name).combine_chunks()
-        if isinstance(entries, pa.ChunkedArray):  # what does not fit into one array stays in several
-            entries = pa.concat_arrays(entries.chunks)
+        entries = _whole(chunk.table.column(column.name))
         if column.name in chunk.mixed:
             read, wrong = _hopeless(column, len(entries))
         elif column.type == "string":
@@ -115,6 +125,15 @@ def _read(chunk: Chunk, schema: Schema) -> tuple[Columns, _Array]:
     return columns, doubtful
 
 
+def _whole(entries: Any) -> Any:
+    """A column as one array; it is copied only where it is several."""
+    if entries.num_chunks == 1:
+        return entries.chunk(0)
+    joined = entries.combine_chunks()
+    # What does not fit into one array stays in several.
+    return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
+
+
 def _hopeless(column: Column, length: int) -> tuple[Numbers | Names, _Array]:
     """A column of which every entry needs a closer look."""
     every = np.ones(length, np.bool_)
@@ -124,25 +143,35 @@ def _hopeless(column: Column, length: int) -> tuple[Numbers | Names, _Array]:
 
 
 def _names(entries: Any, column: Column, *, text: bool) -> tuple[Numbers | Names, _Array]:
-    length = len(entries)
-    if pa.types.is_dictionary(entries.type):
-        entries = entries.cast(entries.type.value_type)
-    if pa.types.is_null(entries.type):
-        entries = entries.cast(pa.string())
-    if not (
-        pa.types.is_string(entries.type)
-        or pa.types.is_large_string(entries.type)
-        or pa.types.is_string_view(entries.type)
-    ):
-        return _hopeless(column, length)
-    if pa.types.is_string_view(entries.type):
-        entries = entries.cast(pa.large_string())
-    encoded = entries.dictionary_encode()
+    encoded = _encoded(entries)
+    if encoded is None:
+        return _hopeless(column, len(entries))
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     values = encoded.dictionary.to_pylist()
     if text:
         values, codes = _stripped(values, codes)
     return Names(codes, values), (codes < 0) & (not column.nullable)
+
+
+def _encoded(entries: Any) -> Any | None:
+    """Texts as a dictionary and each entry's place in it; `None` where they are none."""
+    if pa.types.is_dictionary(entries.type):
+        known = entries.dictionary
+        # That of a whole file may be larger than what this chunk has of it.
+        if _is_text(known.type) and not known.null_count and len(known) <= len(entries):
+            return entries
+        entries = entries.cast(entries.type.value_type)
+    if pa.types.is_null(entries.type):
+        entries = entries.cast(pa.string())
+    if not _is_text(entries.type):
+        return None
+    if pa.types.is_string_view(entries.type):
+        entries = entries.cast(pa.large_string())
+    return entries.dictionary_encode()
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _stripped(values: list[str], codes: _Array) -> tuple[list[str], _Array]:

@@ -25,11 +25,11 @@ import pyarrow as pa
 from fairlead.batch.chunk import BadRow, Chunk, Source, Told
 from fairlead.batch.model import Model, answer
 from fairlead.batch.output import Output, Progress
-from fairlead.batch.reading import sort_rows, typed
+from fairlead.batch.reading import sort_rows, spelled_out, typed
 from fairlead.errors import InvalidInput, SchemaMismatch
 from fairlead.predictor.columnar import Answers
 from fairlead.rows import RowReader
-from fairlead.schema import Schema, label_text
+from fairlead.schema import Schema, Value, label_text
 
 __all__ = ["Plan", "Summary", "rehearse", "run"]
 
@@ -116,8 +116,8 @@ class _Scorer(NamedTuple):
     kept: tuple[str, ...]
     output: Output
 
-    def score(self, chunk: Chunk) -> _Scored:
-        """Answer one chunk."""
+    def score(self, chunk: Chunk, *, coded: bool) -> _Scored:
+        """Answer one chunk; `coded` says whether texts may be dictionaries in what is written of it."""
         told = sort_rows(chunk, self.reader)
         found = answer(self.model, told)
         bad = [*told.bad, *(BadRow(_number(chunk, at), why) for at, why in found.failed)]
@@ -125,21 +125,23 @@ class _Scorer(NamedTuple):
         table = chunk.table.select(list(self.kept)).replace_schema_metadata(None)
         if chunk.text and not self.output.keeps_text:
             table = typed(table, told, self.model.schema)
+        if not coded:
+            table = spelled_out(table, chunk.coded)
         if len(found.positions) < table.num_rows:
             table = table.take(pa.array(found.positions))
-        for name, entries in _answer_columns(found.answers, self.model.schema).items():
+        for name, entries in _answer_columns(found.answers, self.model.schema, coded=coded).items():
             table = table.append_column(name, entries)
         return _Scored(chunk.length, table, sorted(bad, key=lambda one: one.row), found.unseen)
 
     def part(self, chunk: Chunk) -> _Part:
         """Answer one chunk and encode it."""
-        scored = self.score(chunk)
+        scored = self.score(chunk, coded=self.output.keeps_codes)
         data = self.output.encode(scored.table) if scored.table.num_rows else None
         return _Part(scored.read, scored.table.num_rows, data, scored.bad, scored.unseen)
 
     def first(self, chunk: Chunk) -> _Part:
         """The same for the first part, which fixes the columns' types and is written even if it has no row."""
-        scored = self.score(chunk)
+        scored = self.score(chunk, coded=False)
         self.output.begin(scored.table)
         data = self.output.encode(scored.table, is_first=True)
         return _Part(scored.read, scored.table.num_rows, data, scored.bad, scored.unseen)
@@ -300,12 +302,20 @@ def _number(chunk: Chunk, position: int) -> int:
     return chunk.start + position if chunk.numbers is None else chunk.numbers[position]
 
 
-def _answer_columns(answers: Answers, schema: Schema) -> dict[str, Any]:
+def _answer_columns(answers: Answers, schema: Schema, *, coded: bool) -> dict[str, Any]:
     names = _answer_names(schema)
     if schema.output.task == "regression":
         return {names[0]: pa.array(answers.predictions.astype(np.float64))}
-    found = {names[0]: pa.array(list(schema.output.classes)).take(pa.array(answers.predictions.astype(np.int64)))}
+    found = {names[0]: _labels(answers.predictions, schema.output.classes, coded=coded)}
     for at, name in enumerate(names[1:]):
         shares = np.empty(0) if answers.probabilities is None else answers.probabilities[:, at]
         found[name] = pa.array(np.ascontiguousarray(shares))
     return found
+
+
+def _labels(positions: Any, classes: Sequence[Value], *, coded: bool) -> Any:
+    """The classes at some positions; texts as a dictionary where they may be one."""
+    labels = pa.array(list(classes))
+    if coded and pa.types.is_string(labels.type):
+        return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32)), labels)
+    return labels.take(pa.array(positions.astype(np.int64)))

@@ -174,6 +174,8 @@ def numbers_of(values: _Array, missing: _Array | None, column: Column) -> tuple[
     kind = values.dtype.kind
     if kind not in "fiub" or (kind == "b") != (column.type == "boolean"):
         return None
+    if missing is None and _is_plain(values, column):
+        return Numbers(values.astype(np.float64, copy=False), None), np.zeros(len(values), np.bool_)
     doubles = values.astype(np.float64)
     absent = np.isnan(doubles) if kind == "f" else np.zeros(len(values), np.bool_)
     if missing is not None:
@@ -191,6 +193,15 @@ def numbers_of(values: _Array, missing: _Array | None, column: Column) -> tuple[
         return Numbers(doubles, None), doubtful
     doubles[gone] = np.nan
     return Numbers(doubles, gone), doubtful
+
+
+def _is_plain(values: _Array, column: Column) -> bool:
+    """Whether nothing is missing and nothing doubtful, as it usually is; that is seen without a mask."""
+    if values.dtype.kind == "f":
+        return column.type != "integer" and bool(np.isfinite(values).all())
+    if values.dtype.kind == "b" or column.type != "integer" or not len(values):
+        return True
+    return bool(values.min() >= -_SAFE_INTEGER and values.max() <= _SAFE_INTEGER)
 
 
 def names_of(entries: Sequence[Any], column: Column) -> Names | None:
