@@ -18,9 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import fairlead
+from fairlead.columns import Names, Numbers
 from fairlead.demo.flights import COLUMNS
 from fairlead.errors import SchemaMismatch
-from fairlead.predictor.columnar import Names, Numbers, names_of, numbers_of
+from fairlead.predictor.columnar import names_of, numbers_of
 from fairlead.schema import Column
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from fairlead.batch.reading import Sorted, taken
 from fairlead.batch.workers import Workers
 from fairlead.bundle.reader import Bundle
+from fairlead.columns import Columns
 from fairlead.errors import FairleadError, Overloaded, PredictionFailed
-from fairlead.predictor.columnar import Answers, ColumnarPredictor, Columns, answers_of, rows_of
+from fairlead.predictor.columnar import Answers, ColumnarPredictor, answers_of, rows_of
 from fairlead.predictor.compiled import compiled, open_session
 from fairlead.predictor.local import LocalWorker
 from fairlead.predictor.outcome import Outcome

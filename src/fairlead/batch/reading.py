@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fairlead.batch.chunk import BadRow, Chunk
+from fairlead.columns import Columns, Names, Numbers
 from fairlead.errors import SchemaMismatch
-from fairlead.predictor.columnar import Columns, Names, Numbers, numbers_of
+from fairlead.predictor.columnar import numbers_of
 from fairlead.rows import RowReader, boolean_of
 from fairlead.schema import Column, Row, Schema
 

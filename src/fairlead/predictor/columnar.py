@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fairlead.columns import Columns, Names, Numbers
 from fairlead.errors import PredictionFailed
 from fairlead.formats.layout import CategoryInput, ColumnsLayout, Layout, MatrixLayout, NumberInput, TensorInput
 from fairlead.predictor.outcome import Outcome
@@ -26,9 +27,6 @@ from fairlead.schema import Column, Row, Schema, Value
 __all__ = [
     "Answers",
     "ColumnarPredictor",
-    "Columns",
-    "Names",
-    "Numbers",
     "answers_of",
     "names_of",
     "numbers_of",
@@ -41,34 +39,6 @@ _CHUNK: Final = 1024
 _SAFE_INTEGER: Final = 2**53
 
 _Array = np.ndarray[Any, Any]
-
-
-class Numbers(NamedTuple):
-    """A column of numbers, whole numbers or booleans.
-
-    Attributes:
-        values: As doubles; NaN where the entry is missing.
-        missing: Which entries are missing; `None` where none is.
-    """
-
-    values: _Array
-    missing: _Array | None
-
-
-class Names(NamedTuple):
-    """A column of text.
-
-    Attributes:
-        codes: For each entry its position in `values`, -1 where it is missing.
-        values: The distinct texts.
-    """
-
-    codes: _Array
-    values: Sequence[Value]
-
-
-Columns = Sequence[Numbers | Names]
-"""A table in the order of the schema; every column is as long as the others, and every entry is one that rows may hold."""
 
 
 class Answers(NamedTuple):

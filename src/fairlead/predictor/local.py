@@ -22,8 +22,9 @@ import msgspec
 import numpy as np
 
 from fairlead.bundle.reader import Bundle
+from fairlead.columns import Columns, Names, Numbers
 from fairlead.errors import DeadlineExceeded, InvalidInput, PredictionFailed
-from fairlead.predictor.columnar import Answers, ColumnarPredictor, Columns, Names, Numbers, names_of, numbers_of
+from fairlead.predictor.columnar import Answers, ColumnarPredictor, names_of, numbers_of
 from fairlead.predictor.compiled import compiled, open_session
 from fairlead.predictor.launch import bare_environment, worker_command
 from fairlead.predictor.outcome import Outcome
