@@ -49,10 +49,10 @@ class Ground(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def serving(home: Path, folder: Path) -> Iterator[Ground]:
-    """One gateway on the servers' core, for as long as it is measured."""
+def serving(home: Path, folder: Path, gateways: int = 1) -> Iterator[Ground]:
+    """A service on the servers' core, for as long as it is measured."""
     port = free_port()
-    command = [sys.executable, "-m", "fairlead.cli.main", "--home", str(home), "serve", "--workers", "1"]
+    command = [sys.executable, "-m", "fairlead.cli.main", "--home", str(home), "serve", "--workers", str(gateways)]
     with (folder / "serve.log").open("wb") as out:
         server = subprocess.Popen(
             pinned(SERVER_CORE, [*command, "--port", str(port)]),

@@ -1,4 +1,4 @@
-"""The flights pipeline as a model of a user's own class that does what a file says: the sick shadow of `shadow.py`."""
+"""The flights pipeline as a model of a user's own class that does what a file says: the sick shadow of `shadow.py`, the candidate of `effect.py`."""
 
 from __future__ import annotations
 
@@ -43,3 +43,5 @@ class Moody:
                 pass
         if mood == "crashing":
             os._exit(9)
+        if mood == "failing":
+            raise RuntimeError("I am in no mood to answer.")
