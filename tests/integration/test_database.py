@@ -14,6 +14,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+import fairlead.monitor.tables
 import fairlead.registry.tables
 import fairlead.rollout.tables
 import fairlead.routing.tables
@@ -21,6 +22,7 @@ from fairlead.errors import InvalidInput, StorageError
 from fairlead.storage import database as under_test
 from fairlead.storage.database import SCHEMA, metadata, open_database
 
+assert fairlead.monitor.tables
 assert fairlead.registry.tables
 assert fairlead.rollout.tables
 assert fairlead.routing.tables

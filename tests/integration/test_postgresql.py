@@ -8,8 +8,10 @@ from alembic.runtime.migration import MigrationContext
 from postgresql_server import postgresql_server
 
 from fairlead.errors import Conflict, StorageError
+from fairlead.monitor import tables as _monitor  # noqa: F401 - declares its tables
 from fairlead.registry.audit import verify_chain
 from fairlead.registry.registry import list_models, publish, resolve, set_alias
+from fairlead.rollout import tables as _rollouts  # noqa: F401 - as above
 from fairlead.routing.store import GatewayReport, live_gateways, read_table, report_gateway, write_table
 from fairlead.routing.table import RoutingTable
 from fairlead.storage.database import metadata, open_database

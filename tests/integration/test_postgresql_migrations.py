@@ -19,6 +19,7 @@ from postgresql_server import postgresql_server
 
 import fairlead.storage.database as module
 from fairlead.errors import StorageError
+from fairlead.monitor import tables as _monitor  # noqa: F401 - declares its tables
 from fairlead.registry.audit import verify_chain
 from fairlead.registry.registry import list_versions, publish, resolve
 from fairlead.registry.tokens import create_token, list_tokens

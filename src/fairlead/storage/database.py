@@ -26,7 +26,7 @@ from fairlead.errors import InvalidInput, StorageError
 
 __all__ = ["SCHEMA", "Database", "found_schema", "metadata", "migrate", "open_database"]
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest migration. It stands here so that a start with a current database need not import Alembic."""
 
 BUSY_SECONDS = 5
