@@ -59,7 +59,7 @@ class Callers:
 
     def __init__(self, port: int, bodies: list[bytes]) -> None:
         self._port = port
-        self._requests = [_request(body) for body in bodies]
+        self._requests = [_request(port, body) for body in bodies]
         self._stopping = False
         self.told: list[Told] = []
         """Every answer, in the order in which they came."""
@@ -96,9 +96,9 @@ def _after(text: bytes, mark: bytes) -> bytes:
     return text.partition(mark)[2].partition(b"\r\n")[0]
 
 
-def _request(body: bytes) -> bytes:
-    head = f"POST /predict/flights HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+def _request(port: int, body: bytes) -> bytes:
+    lines = ["POST /predict/flights HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json"]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 def main() -> None:
@@ -178,12 +178,10 @@ def _effect(ground: Ground, callers: Callers, gone: str, act: Callable[[], Rollo
 
 
 def _broken(ground: Ground, callers: Callers) -> tuple[float, int]:
-    """Let a version fail every request from the moment it gets any; its own failures are not counted, those of others are."""
-    (ground.home / "mood").write_text("")
-    rollout = _begin(ground, BROKEN, 10.0)
+    """Let in a version that fails every request: when was the last sent that it failed, after the third had failed, and how many did?"""
+    (ground.home / "mood").write_text("failing in April")
     began = len(callers.told)
-    wait_until(lambda: _state(ground, rollout) == "warming", 60.0)
-    (ground.home / "mood").write_text("failing")
+    rollout = _begin(ground, BROKEN, 10.0)
     _wait_until_over(ground)
     time.sleep(1.0)
     (ground.home / "mood").write_text("")

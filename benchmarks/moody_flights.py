@@ -27,7 +27,7 @@ class Moody:
 
     def predict(self, frame: Any) -> Any:
         """The labels."""
-        self._act()
+        self._act(frame)
         return self.pipeline.predict(frame)
 
     def predict_proba(self, frame: Any) -> Any:
@@ -35,7 +35,7 @@ class Moody:
         told = self.pipeline.predict_proba(frame)
         return np.full_like(told, np.nan) if Path(self.mood).read_text() == "garbage" else told
 
-    def _act(self) -> None:
+    def _act(self, frame: Any) -> None:
         mood = Path(self.mood).read_text()
         if mood == "slow":
             end = time.perf_counter() + 0.1  # busy, and a hundred times as long as the compiled model takes for a batch
@@ -43,5 +43,6 @@ class Moody:
                 pass
         if mood == "crashing":
             os._exit(9)
-        if mood == "failing":
+        # April is what the benchmarks ask about; the winter's sample rows, by which a version is let in, are answered.
+        if mood == "failing in April" and (frame["month"] == 4).any():
             raise RuntimeError("I am in no mood to answer.")
