@@ -7,7 +7,9 @@ nearest `fairlead.toml` upward, the default. Only `app` and `cli` read the resul
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +19,9 @@ import msgspec
 from msgspec import Meta
 
 from fairlead.errors import InvalidInput, StorageError
+from fairlead.monitor.overlay import PARTS, Tables, tables_of
+from fairlead.monitor.settings import Expectation
+from fairlead.monitor.settings import Settings as MonitorSettings
 
 __all__ = ["FILE", "Config", "Paths", "load_config", "reference_page"]
 
@@ -220,6 +225,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
 
+    monitor: Tables = Tables()
+    """How endpoints are watched: the tables `[monitor]` and `[monitor.ENDPOINT]` of the file, which no flag and no variable can hold."""
+
     def __repr__(self) -> str:
         """The settings' names and values, without what is private."""
         shown = (
@@ -269,7 +277,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(found for one in text.split(",") if (found := one.strip()))
 
 
-_FIELDS = {field.name: field for field in msgspec.structs.fields(Config)}
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Config) if field.name != "monitor"}
 
 
 def load_config(
@@ -310,7 +318,11 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise StorageError(f"{file} cannot be read: {error.strerror}.", hint="Check the file's permissions.") from error
     except ValueError as error:  # both TOMLDecodeError and UnicodeDecodeError
         raise InvalidInput(f"{file} is not TOML: {error}.", hint="Correct the file or remove it.") from error
-    return {key: _value(key, value, file.parent, str(file), strict=True) for key, value in found.items()}
+    watched = found.pop("monitor", {})
+    if not isinstance(watched, dict):
+        raise InvalidInput(f"monitor in {file} is no table.", hint="Write [monitor] and its settings below.")
+    values = {key: _value(key, value, file.parent, str(file), strict=True) for key, value in found.items()}
+    return {**values, "monitor": tables_of(watched, str(file))}
 
 
 def _from_environment(environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
@@ -385,10 +397,54 @@ def reference_page() -> str:
         "the default. An unknown setting is an error. This page is made from `src/fairlead/config.py`.\n\n"
         "| setting | environment | default | what it is for |\n|---|---|---|---|\n"
     )
-    return head + "".join(_reference_row(field) for field in _FIELDS.values())
+    return head + "".join(_reference_row(field) for field in _FIELDS.values()) + _monitor_reference()
 
 
 def _reference_row(field: msgspec.structs.FieldInfo) -> str:
     meta = _meta(field.type)
     default = (meta.extra or {}).get("default") or f"`{msgspec.json.encode(field.default).decode()}`"
     return f"| `{field.name}` | `FAIRLEAD_{field.name.upper()}` | {default} | {meta.description} |\n"
+
+
+def _monitor_reference() -> str:
+    """How endpoints are watched, from the descriptions in `monitor.settings`."""
+    head = (
+        "\n## How endpoints are watched\n\n"
+        f"These stand in the table `[monitor]` of `{FILE}` for all endpoints, and in `[monitor.ENDPOINT]` for one; what the operator sets with\n"
+        "`fairlead monitor settings` or the API overlays both, value by value. A table within `[monitor]` that is named like a setting is that\n"
+        "setting. `fairlead monitor settings ENDPOINT` shows what holds.\n"
+    )
+    kinds: dict[str, type[msgspec.Struct]] = {"": MonitorSettings}
+    kinds |= {f"{name}.": kind for name, kind in PARTS.items()}
+    kinds["expectations.COLUMN."] = Expectation
+    return head + "".join(_monitor_table(prefix, kind) for prefix, kind in kinds.items())
+
+
+def _monitor_table(prefix: str, kind: type[msgspec.Struct]) -> str:
+    fields = [field for field in msgspec.structs.fields(kind) if field.name not in {*PARTS, "expectations"}]
+    texts = _described(kind)
+    rows = "".join(
+        f"| `{prefix}{field.name}` | {_shown_default(field.default)} | {texts.get(field.name, '')} |\n"
+        for field in fields
+    )
+    return f"\n{_purpose(kind)}\n\n| setting | default | what it is for |\n|---|---|---|\n{rows}"
+
+
+def _purpose(kind: type[msgspec.Struct]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _shown_default(value: object) -> str:
+    return "none" if value is None or value == () else f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _described(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """What each attribute is for, by the class's docstring."""
+    lines = inspect.getdoc(kind) or ""
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines.partition("Attributes:\n")[2].splitlines():
+        start = re.match(r"    (\w+): (.*)", line)
+        name = start[1] if start else name
+        found[name] = start[2] if start else f"{found[name]} {line.strip()}"
+    return {name: text.strip().replace("|", "\\|") for name, text in found.items()}

@@ -6,6 +6,10 @@ import pytest
 
 from fairlead.config import Config, load_config, reference_page
 from fairlead.errors import InvalidInput
+from fairlead.monitor.settings import Alerting, Expectation, Objectives, Thresholds
+from fairlead.monitor.settings import Settings as Monitoring
+
+MONITORED = (Monitoring, Thresholds, Objectives, Alerting, Expectation)
 
 
 def test_without_anything_the_state_lies_in_the_current_folder(tmp_path):
@@ -83,5 +87,64 @@ def test_the_reference_page_is_the_one_made_from_the_code():
 
 def test_every_setting_is_described_in_a_sentence():
     rows = [line for line in reference_page().splitlines() if line.startswith("| `")]
-    assert len(rows) == len(Config.__struct_fields__)
+    settings = [name for name in Config.__struct_fields__ if name != "monitor"]
+    assert [row.split("`")[1] for row in rows[: len(settings)]] == settings
+    assert len(rows) == len(settings) + sum(len(kind.__struct_fields__) for kind in MONITORED) - 4  # four are tables
     assert all(row.endswith((". |", "). |")) for row in rows)
+
+
+WATCHED = """
+port = 9000
+[monitor]
+window = "1d"
+thresholds = { ks = 0.2, q = 0.01 }
+[monitor.flights]
+window = "7d"
+slide = "1d"
+[monitor.flights.thresholds]
+ks = 0.15
+[monitor.flights.expectations.temp]
+minimum = -40
+"""
+
+
+def test_an_endpoint_is_watched_as_its_own_table_says_then_as_the_common_one_does(tmp_path):
+    (tmp_path / "fairlead.toml").write_text(WATCHED)
+    config = load_config(environment={}, folder=tmp_path)
+    assert config.port == 9000
+    flights, other = config.monitor.of("flights"), config.monitor.of("other")
+    assert (flights.window, flights.slide, flights.thresholds.ks, flights.thresholds.q) == ("7d", "1d", 0.15, 0.01)
+    assert flights.expectations["temp"].minimum == -40
+    assert (other.window, other.slide, other.thresholds.ks, other.expectations) == ("1d", None, 0.2, {})
+    # What the operator has set stands above the file, and only where it says something.
+    assert config.monitor.of("flights", {"thresholds": {"ks": 0.3}}).thresholds == Thresholds(ks=0.3, q=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[monitor]\nwindw = '1h'", "Did you mean 'window'?"),
+        ("[monitor.flights]\nreferense = 'past'", "Did you mean 'reference'?"),
+        ("[monitor.thresholds]\nkss = 0.1", "Did you mean 'thresholds.ks'?"),
+        ("[monitor.tresholds]\nks = 0.1", "There is no setting 'ks' ([monitor.tresholds]"),
+        ("[monitor.flights.expectations.temp]\nmin = 1", "expectations.temp.min"),
+        ("[monitor]\nwindow = '1'", "no length of a window"),
+        ("[monitor]\nwindow = '7d'\nslide = '2d'", "does not divide"),
+        ("[monitor]\nwindow = '100 rows'\nreference = 'week'", "no hour of the week"),
+        ("[monitor]\nreference = 'yesterday'", "The reference 'yesterday' is none."),
+        ("[monitor]\nthresholds = { q = 1.5 }", "thresholds.q in [monitor]"),
+        ("[monitor]\nalerting = { need = 4 }", "4 of 3 windows"),
+        ("[monitor]\nwindow = '1d'\n[monitor.flights]\nslide = '7h'", "The slide '7h' does not divide the window '1d'. ([monitor.flights]"),
+        ("monitor = 3", "is no table"),
+    ],
+)
+def test_a_wrong_setting_of_monitoring_is_refused_with_its_table(text, said, tmp_path):
+    (tmp_path / "fairlead.toml").write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        load_config(environment={}, folder=tmp_path)
+    assert said in str(caught.value)
+
+
+def test_how_endpoints_are_watched_is_no_variable(tmp_path):
+    with pytest.raises(InvalidInput, match="no setting 'FAIRLEAD_MONITOR'"):
+        load_config(environment={"FAIRLEAD_MONITOR": "{}"}, folder=tmp_path)

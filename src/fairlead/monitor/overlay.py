@@ -79,8 +79,7 @@ def tables_of(found: Mapping[str, Any], source: str) -> Tables:
     everywhere = {name: value for name, value in found.items() if name not in endpoints}
     settings_of(everywhere, f"[monitor] of {source}")
     for name, table in endpoints.items():
-        settings_of(table, f"[monitor.{name}] of {source}")
-        settings_of(overlaid(everywhere, table), f"[monitor.{name}] of {source}, joined with [monitor],")
+        settings_of(overlaid(everywhere, table), f"[monitor.{name}] of {source}")
     return Tables(everywhere, endpoints)
 
 

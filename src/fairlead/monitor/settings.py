@@ -81,7 +81,12 @@ class Objectives(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class Alerting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """When a person hears of it: `need` of the last `of` windows; then not again until it changes."""
+    """When a person hears of it; then not again until it changes.
+
+    Attributes:
+        need: In so many of the last windows it must show.
+        of: So many windows are the last ones.
+    """
 
     need: Annotated[int, Meta(ge=1, le=100)] = 2
     of: Annotated[int, Meta(ge=1, le=100)] = 3
