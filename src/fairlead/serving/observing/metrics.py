@@ -8,7 +8,8 @@ their counts stay, their gauges go.
 ```
  gateway.observe ─┐                     run/metrics/gateway-0.<pid>.json ─┐
  lane.on_answer ──┴▶ Metrics ─ 1 s ───▶ run/metrics/gateway-1.<pid>.json ─┼─▶ sum ─▶ GET /metrics
-                                        run/metrics/past.json ────────────┘
+                                        run/metrics/past.json ────────────┤
+ the monitor's reports ───────────────▶ run/monitor.json ─────────────────┘
 ```
 
 A label's value is an endpoint, a version or a variant that the operator deployed, or a status code: nothing that a caller
@@ -255,7 +256,7 @@ def collect(run: Path) -> list[Family]:
     with _locked(run / _FOLDER, fcntl.LOCK_SH):
         past, alive, ended = _read(run / _FOLDER)
     total = _sum([past, *alive, *ended])
-    return [*_counted(total), *_gauged(alive), *_costs(run), _info()]
+    return [*_counted(total), *_gauged(alive), *_costs(run), *_watched(run), _info()]
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -525,6 +526,27 @@ def _processes(run: Path) -> list[_Process]:
         return msgspec.json.decode((run / "processes.json").read_bytes(), type=list[_Process])
     except (OSError, msgspec.DecodeError):
         return []
+
+
+class _Watched(msgspec.Struct):
+    """A gauge as the monitor has written it down when it made its newest reports."""
+
+    name: str
+    text: str
+    samples: list[tuple[dict[str, str], float]]
+
+
+def _watched(run: Path) -> Iterator[Family]:
+    """What the monitor says; nothing where there is none."""
+    try:
+        found = msgspec.json.decode((run / "monitor.json").read_bytes(), type=list[_Watched])
+    except (OSError, msgspec.DecodeError):
+        return
+    for one in found:
+        family = Family(one.name, "gauge", one.text)
+        for labels, value in one.samples:
+            family.add(value, labels, once=True)
+        yield family
 
 
 @functools.cache
