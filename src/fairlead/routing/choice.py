@@ -66,6 +66,12 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     exposure: Exposure
 
 
+_REMEMBERED: Final = 10_000
+"""Keys whose choice is remembered; when there are more, all are forgotten, so that no caller can fill the memory."""
+
+_LONGEST_REMEMBERED: Final = 256
+"""Bytes of a key that is remembered."""
+
 _STRANGER: Final = Caller(inside=False)
 _STABLE: Final = Choice(0, None, "")
 _OUTSIDE: Final = Choice(0, None, OUTSIDE)
@@ -88,6 +94,8 @@ class Chooser:
         """Whether variants beside the first get anything."""
         self._own = tuple(Choice(place, None, "") for place in range(len(endpoint.variants)))
         self._divide = Divider(bytes.fromhex(endpoint.salt)).place
+        # Hashing a key costs more than all the rest; who has asked once mostly asks again.
+        self._known: dict[bytes, Choice] = {}
         self._by = assignment.by
         self._name = assignment.name
         self._fallback = assignment.fallback
@@ -135,11 +143,19 @@ class Chooser:
             return _OUTSIDE
         key = caller.key if self._key_column < 0 else _key_of(row[self._key_column])
         if key is not None:
-            unit, slot = self._divide(key)
-            return Choice(self._slots[slot], unit, "")
+            return self._known.get(key) or self._divided_by(key)
         if self._by != "request" and self._fallback == "stable":
             return _OUTSIDE
         return self._own[self._slots[int(random.random() * SLOTS)]]  # noqa: S311 - nothing to guess
+
+    def _divided_by(self, key: bytes) -> Choice:
+        unit, slot = self._divide(key)
+        found = Choice(self._slots[slot], unit, "")
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        if len(key) <= _LONGEST_REMEMBERED:
+            self._known[key] = found
+        return found
 
     def _pinned(self, name: str) -> Choice:
         place = self._places.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_key_always_comes_to_the_same_variant(assignment, say):
     assert all(chosen(made, **say(f"u{number}")) == choice for number, choice in first.items())
     assert 120 < sum(choice.variant for choice in first.values()) < 280
     assert all(choice.unit is not None and f"u{number}" not in choice.unit for number, choice in first.items())
+
+
+def test_more_keys_than_are_remembered_and_longer_ones_come_to_where_their_hash_says():
+    made, longest = Chooser(endpoint(assignment=Assignment("header", "x-user-id")), COLUMNS), "u" * 5000
+    keys = [f"u{number}" for number in range(12_000)] * 2 + [longest, longest]
+    # The expected place: BLAKE2b of the key by hashlib itself, under the endpoint's salt; the candidate has the first 1,000 slots.
+    for key in keys:
+        digest = hashlib.blake2b(key.encode(), digest_size=8, key=bytes.fromhex("ab" * 16)).digest()
+        candidate = int.from_bytes(digest, "big") % 10_000 < 1000
+        assert chosen(made, x_user_id=key) == Choice(int(candidate), digest.hex(), "")
 
 
 def test_a_column_assigns_each_row_by_its_value():
