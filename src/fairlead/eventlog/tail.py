@@ -7,7 +7,7 @@ read. Days that are over and were read to their end are not looked at again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,12 +25,14 @@ class Tail:
     Args:
         folder: Of the event log.
         since: Events of days before this time are passed over, in seconds since 1970 (UTC).
+        offsets: Up to where segments were read already, elsewhere.
     """
 
-    def __init__(self, folder: Path, since: float) -> None:
+    def __init__(self, folder: Path, since: float, offsets: Mapping[Path, int] | None = None) -> None:
         self._folder = folder
         self._first_day = time.strftime("%Y-%m-%d", time.gmtime(since))
-        self._offsets: dict[Path, int] = {}
+        self._offsets: dict[Path, int] = dict(offsets or {})
+        self._seen: set[Path] = set()
 
     def read(self) -> Iterator[Event]:
         """The events that have come since the last look; those of one writer in their order.
@@ -40,6 +42,7 @@ class Tail:
         """
         for path in self._segments():
             yield from self._new(path)
+            self._seen.add(path)
 
     def _segments(self) -> list[Path]:
         days = sorted(day for day in self._folder.glob("????-??-??") if day.name >= self._first_day)
@@ -48,7 +51,7 @@ class Tail:
         found = []
         for day in days:
             files = sorted(day.glob(f"*{segment.SUFFIX}"))
-            found += files if day.name >= fresh else [path for path in files if path not in self._offsets]
+            found += files if day.name >= fresh else [path for path in files if path not in self._seen]
         return found
 
     def _new(self, path: Path) -> Iterator[Event]:

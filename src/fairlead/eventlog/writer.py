@@ -5,10 +5,12 @@ that was answered; `sync` (called by the gateway every second, from a thread) ha
 a full disk drops the events, counts them, and the answers go on.
 
 A segment is closed when it is full, and when its day is over: the folder of a day holds that day's events, and a second more.
+While it is open, its writer holds a shared lock on it, by which who compacts the log knows that it may still grow.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Sequence
@@ -116,7 +118,7 @@ class EventLog:
         name = f"{time.strftime('%H%M%S', time.gmtime(now))}-{self._writer}-{self._sequence:06d}{segment.SUFFIX}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            file = _created(folder / name)
         except OSError:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             return False
@@ -160,3 +162,20 @@ class EventLog:
         self.dropped += count
         self.failing = True
         return False
+
+
+def _created(path: Path) -> int:
+    """A new segment, held.
+
+    Raises:
+        OSError: It cannot be made, or somebody looks at it at this very moment.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise
+    except OSError:
+        pass  # a file system without locks: then nobody else gets the exclusive one either
+    return file
