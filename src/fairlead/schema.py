@@ -49,6 +49,7 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
         categories: The observed values, most frequent first, where the model treats the column as a set of names; a value
             outside is answered and flagged. Empty where the model takes the column as a number or as free text.
         description: What the column means, for people.
+        sensitive: What becomes of its entries wherever they are kept or counted: "hash" keeps a keyed digest, "drop" nothing.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: float | None = None
     categories: tuple[str | int | float | bool, ...] = ()
     description: str = ""
+    sensitive: Literal["", "hash", "drop"] = ""
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):

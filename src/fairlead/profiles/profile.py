@@ -12,6 +12,7 @@ Everything here is data; `binning` chooses bins, `counting` fills them, `merging
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
@@ -33,7 +34,7 @@ Role = Literal["input", "prediction", "score", "target"]
 """A column of the model; the label or number that it says; the probability of one class; what proved true."""
 
 
-class Grid(msgspec.Struct, frozen=True):
+class Grid(msgspec.Struct, frozen=True, omit_defaults=True):
     """The bins of numbers: all values up to a cut and above the one before; a point mass has a bin of its own.
 
     Attributes:
@@ -51,7 +52,7 @@ class Grid(msgspec.Struct, frozen=True):
         return np.unique(np.concatenate([np.array(self.cuts, np.float64), points, np.nextafter(points, -np.inf)]))
 
 
-class Moments(msgspec.Struct, frozen=True):
+class Moments(msgspec.Struct, frozen=True, omit_defaults=True):
     """Sums of (x − centre)/scale over finite values, so that they add up and lose no digits.
 
     Attributes:
@@ -83,10 +84,10 @@ class Moments(msgspec.Struct, frozen=True):
         if self.count < 2:
             return float("nan")
         spread = max(self.second - self.first**2 / self.count, 0.0)
-        return float(self.scale * np.sqrt(spread / (self.count - 1)))
+        return self.scale * math.sqrt(spread / (self.count - 1))
 
 
-class NumberCounts(msgspec.Struct, frozen=True, tag="numbers"):
+class NumberCounts(msgspec.Struct, frozen=True, omit_defaults=True, tag="numbers"):
     """A column of numbers.
 
     Attributes:
@@ -94,10 +95,11 @@ class NumberCounts(msgspec.Struct, frozen=True, tag="numbers"):
         role: What it is to the model.
         grid: Its bins.
         counts: Finite values in each bin, one more than there are edges.
-        missing: How many entries are missing (NaN among them).
+        missing: How many entries are missing (NaN among them); of the target none, for a label that has not come is not missing.
         negative_infinite: How many are −inf.
         positive_infinite: How many are +inf.
         moments: Of the finite values.
+        withheld: The column is sensitive: nothing but what is missing is counted of it; it has no bins, and no moments.
     """
 
     name: str
@@ -108,6 +110,7 @@ class NumberCounts(msgspec.Struct, frozen=True, tag="numbers"):
     missing: int = 0
     negative_infinite: int = 0
     positive_infinite: int = 0
+    withheld: bool = False
 
     @property
     def finite(self) -> int:
@@ -120,7 +123,7 @@ class NumberCounts(msgspec.Struct, frozen=True, tag="numbers"):
         return self.finite + self.missing + self.negative_infinite + self.positive_infinite
 
 
-class NameCounts(msgspec.Struct, frozen=True, tag="names"):
+class NameCounts(msgspec.Struct, frozen=True, omit_defaults=True, tag="names"):
     """A column of names: categories, texts, booleans, classes.
 
     Attributes:
@@ -131,7 +134,8 @@ class NameCounts(msgspec.Struct, frozen=True, tag="names"):
         new: Entries of levels that the reference had not; at most 1,000 of them by name.
         unnamed: Entries of further new levels.
         missing: How many entries are missing.
-        complete: Whether `counts` has every level of the reference, so that what is not in it is new.
+        complete: Whether `counts` has every level of the reference, so that what is not in it is new; else it is counted as `other`.
+        withheld: The column is sensitive: nothing but what is missing is counted of it; all that is there is `other`.
     """
 
     name: str
@@ -142,6 +146,7 @@ class NameCounts(msgspec.Struct, frozen=True, tag="names"):
     unnamed: int = 0
     missing: int = 0
     complete: bool = True
+    withheld: bool = False
 
     @property
     def present(self) -> int:
@@ -157,7 +162,7 @@ class NameCounts(msgspec.Struct, frozen=True, tag="names"):
 Feature = NumberCounts | NameCounts
 
 
-class Relation(msgspec.Struct, frozen=True):
+class Relation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Sums for Pearson's correlation of a column with the target, over rows that have both.
 
     A column of names enters by the mean of the target at each level in the reference; a target of classes enters as 1 for the
@@ -168,14 +173,16 @@ class Relation(msgspec.Struct, frozen=True):
         against: The class that counts as 1; empty where the target is a number.
         levels: What stands for each level of a column of names; empty for numbers.
         centres: Subtracted from x and y before summing; fixed with the reference.
+        scales: Then x and y are divided by them; fixed with the reference, above 0.
         count: How many rows have both.
-        sums: Σx, Σy, Σxx, Σyy, Σxy of the centred values.
+        sums: Σx, Σy, Σxx, Σyy, Σxy of the values so centred and scaled.
     """
 
     name: str
     against: str = ""
     levels: dict[str, float] = {}
     centres: tuple[float, float] = (0.0, 0.0)
+    scales: tuple[float, float] = (1.0, 1.0)
     count: int = 0
     sums: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -188,10 +195,11 @@ class Relation(msgspec.Struct, frozen=True):
         spread_x, spread_y = xx - x * x / self.count, yy - y * y / self.count
         if spread_x <= 0 or spread_y <= 0:
             return float("nan")
-        return float(np.clip((xy - x * y / self.count) / np.sqrt(spread_x * spread_y), -1.0, 1.0))
+        together = math.sqrt(spread_x) * math.sqrt(spread_y)
+        return min(max((xy - x * y / self.count) / together, -1.0), 1.0)
 
 
-class Calibration(msgspec.Struct, frozen=True):
+class Calibration(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the model's own scores met the truth, by bins of the score: what quality is estimated from while labels are missing.
 
     Attributes:
@@ -211,7 +219,7 @@ class Calibration(msgspec.Struct, frozen=True):
     squares: tuple[float, ...] = ()
 
 
-class Profile(msgspec.Struct, frozen=True):
+class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     """A table in counts.
 
     Attributes:
