@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -30,6 +31,9 @@ _FAST = 1
 _REPEATED = 4
 """How often an entry of a dictionary must be used on average; a part's pages hold the whole of it, used or not."""
 
+
+_JUDGED = 1024
+"""Rows of a first part that tell whether a column's numbers repeat."""
 
 _TEXTS = frozenset({"string", "large_string", "string_view"})
 
@@ -46,17 +50,22 @@ class Parts:
         self._ending = ending
         self._packed = packed
         self._schema: Any = None
+        self._repeating: list[str] = []
         self.keeps_text = ending == ".csv"
         self.keeps_codes = ending == ".parquet"
 
     def begin(self, table: Any) -> None:
-        """Fix the columns' types: those of the first part."""
+        """Fix the columns' types, and which of them get a dictionary: by the first part."""
         self._schema = table.schema
+        if self._ending == ".parquet":
+            self._repeating = [name for name in table.column_names if _repeats(name, table.column(name))]
 
     def go_on(self, first: bytes) -> None:
-        """Fix the columns' types: those of the first part of a file that is gone on with."""
+        """Fix the same as `begin` did for the first part of a file that is gone on with."""
         if self._ending == ".parquet":
-            self._schema = pq.read_schema(io.BytesIO(first))
+            told = pq.read_metadata(io.BytesIO(first))
+            self._schema = told.schema.to_arrow_schema()
+            self._repeating = _with_dictionary(told)
 
     def encode(self, table: Any, *, is_first: bool = False) -> bytes:
         """A table as a part of the file.
@@ -92,10 +101,8 @@ class Parts:
         if self._ending == ".csv":
             pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=is_first))
         else:
-            # Probabilities hardly repeat: a dictionary of them would cost time and space.
-            repeating = [name for name in table.column_names if not name.startswith("probability_")]
             fitting = table if table.schema == self._schema else _fitting(table, self._schema)
-            pq.write_table(fitting, sink, use_dictionary=repeating)
+            pq.write_table(fitting, sink, use_dictionary=self._repeating)
         return bytes(sink.getvalue())
 
 
@@ -113,6 +120,24 @@ def open_parts(path: Path) -> Parts:
             hint="Known are .parquet, .csv, .jsonl, .csv.gz, .jsonl.gz.",
         )
     return Parts(ending, packed=packed)
+
+
+def _repeats(name: str, entries: Any) -> bool:
+    """Whether a dictionary of a column's entries is worth its time and space. One of numbers that hardly repeat costs both."""
+    if name.startswith("probability_"):
+        return False
+    tests = (pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_timestamp)
+    if len(entries) < _JUDGED or not any(is_one(entries.type) for is_one in tests):
+        return True
+    return bool(_REPEATED * pc.count_distinct(entries).as_py() <= len(entries))
+
+
+def _with_dictionary(told: pq.FileMetaData) -> list[str]:
+    """The columns that have a dictionary in a part."""
+    if not told.num_row_groups:
+        return list(told.schema.to_arrow_schema().names)
+    chunks = [told.row_group(0).column(at) for at in range(told.num_columns)]
+    return [one.path_in_schema for one in chunks if one.has_dictionary_page]
 
 
 def _fitting(table: Any, begun: Any) -> Any:

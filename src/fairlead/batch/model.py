@@ -118,12 +118,12 @@ def answer(model: Model, told: Sorted) -> Found:
 def _in_order(positions: list[_Array], parts: list[Answers]) -> tuple[_Array, Answers]:
     if not parts:
         return np.empty(0, np.int64), Answers(np.empty(0), None)
+    if len(parts) == 1:
+        return positions[0], parts[0]
     places = np.concatenate(positions)
     predictions = np.concatenate([one.predictions for one in parts])
     shares = [one.probabilities for one in parts if one.probabilities is not None]
     probabilities = np.concatenate(shares) if shares else None
-    if len(parts) == 1:
-        return places, Answers(predictions, probabilities)
     order = np.argsort(places)
     return places[order], Answers(predictions[order], None if probabilities is None else probabilities[order])
 

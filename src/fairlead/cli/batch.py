@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import click
@@ -56,16 +57,20 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     goes on when the same command is given again. Rows that cannot be answered go to OUT.bad.jsonl, or into the table
     NAME_bad, with the reason.
     """
-    from fairlead.app import open_version
-
     with _needing_pyarrow():
-        from fairlead.batch.model import open_model
-        from fairlead.batch.outputs import open_output
-        from fairlead.batch.score import Plan, rehearse, run
         from fairlead.batch.sources import open_source
-    config = invocation.config()
-    rows = open_source(source, table=table, query=query)
-    name, bundle = open_version(config, version)
+    with ThreadPoolExecutor(1, "source") as beside:
+        # A process or a server has to answer first; meanwhile the rest is imported, and the version fetched.
+        opening = beside.submit(open_source, source, table=table, query=query)
+        with _needing_pyarrow():
+            from fairlead.batch.model import open_model
+            from fairlead.batch.outputs import open_output
+            from fairlead.batch.score import Plan, rehearse, run
+        from fairlead.app import open_version
+
+        config = invocation.config()
+        name, bundle = open_version(config, version)
+        rows = opening.result()
     kept = None if columns is None else tuple(one.strip() for one in columns.split(",") if one.strip())
     cores = threads or len(os.sched_getaffinity(0))
     plan = Plan(name, bundle.digest, columns=kept, max_bad=max_bad, threads=cores)
