@@ -1,0 +1,194 @@
+"""What model quality is held against: the author's figures, else those of the profile's calibrations, or a window of the past.
+
+```
+bundle.metadata.metrics ─▶ given ────────┐
+profile.calibrations ────▶ of_profile ───┼─▶ first_of ─▶ Baseline ─▶ performance
+Labelled of the past ────▶ of_labelled ──┘
+```
+
+Figures without a number of rows are taken as exact. A calibration knows each score to its bin: an area counts the rows of a bin as ties, a
+loss takes their mean score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fairlead.monitor.labelled import Known, Labelled, known
+from fairlead.monitor.metric import Measured, Outcomes, canonical, measure_classes, measure_numbers
+from fairlead.profiles.profile import Calibration, NumberCounts, Profile
+from fairlead.stats.estimates import Estimate, Numbers, averaged, exactly, from_influence
+from fairlead.stats.interval import Interval
+from fairlead.stats.ranking import roc_auc
+from fairlead.stats.residuals import root_mean_square
+
+__all__ = ["NOTHING", "Baseline", "binned", "first_of", "given", "measured", "of_labelled", "of_profile"]
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """Model quality as it was.
+
+    Attributes:
+        values: By the metric's name.
+        texts: Where each comes from, for people: "the author's".
+    """
+
+    values: Mapping[str, Estimate] = {}
+    texts: Mapping[str, str] = {}
+
+
+NOTHING = Baseline()
+
+
+def given(metrics: Mapping[str, Any], *, binary: bool = True) -> Baseline:
+    """The figures that stand in a bundle's metadata, as far as they are ours by name.
+
+    Figures that packing measured on the training table are left aside: they flatter a model, and every later window would be worse.
+
+    Args:
+        metrics: By the author's names.
+        binary: As for `canonical`.
+    """
+    values: dict[str, Estimate] = {}
+    for name, value in metrics.items():
+        ours = canonical(name, binary=binary)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if ours is not None and number and not name.endswith("(training table)"):
+            values.setdefault(ours, exactly(float(value)))
+    return _named(values, "the author's figure")
+
+
+def of_labelled(labelled: Labelled, text: str) -> Baseline:
+    """The quality of a window of the past.
+
+    Args:
+        labelled: Its rows.
+        text: For people: "the week before".
+    """
+    return _named(_known_values(measured(labelled)), text)
+
+
+def measured(labelled: Labelled, rows: Known | None = None) -> Measured:
+    """Every metric of rows with labels.
+
+    Args:
+        labelled: The rows.
+        rows: The same, sorted out, where they are already.
+    """
+    rows = rows or known(labelled)
+    if not labelled.classes:
+        return measure_numbers(rows.truth, rows.said)
+    return measure_classes(
+        Outcomes(
+            labelled.classes,
+            rows.said,
+            rows.scores,
+            lambda place: (rows.truth == place).astype(np.float64),
+            np.ones(len(rows.truth)),
+        )
+    )
+
+
+def of_profile(profile: Profile, classes: tuple[str, ...], text: str) -> Baseline:
+    """The quality that the calibrations tell.
+
+    Args:
+        profile: Of the reference.
+        classes: Of the model, the second of two is positive; empty for regression.
+        text: For people: "its training data".
+    """
+    found = {one.of: one for one in profile.calibrations if sum(one.counts)}
+    if not classes:
+        return _named(_of_numbers(found[""], profile) if "" in found else {}, text)
+    if len(classes) == 2:
+        return _named(_of_two(classes, found), text)
+    return _named(_of_many(classes, found), text)
+
+
+def first_of(*baselines: Baseline) -> Baseline:
+    """For each metric the first that knows it."""
+    values: dict[str, Estimate] = {}
+    texts: dict[str, str] = {}
+    for one in baselines:
+        for name, value in one.values.items():
+            if name not in values:
+                values[name], texts[name] = value, one.texts[name]
+    return Baseline(values, texts)
+
+
+def binned(calibration: Calibration) -> tuple[Numbers, Numbers, Numbers]:
+    """Mean score, share of outcomes and rows of each bin that has rows, rising by score."""
+    counts = np.array(calibration.counts, np.float64)
+    kept = counts > 0
+    weights = counts[kept]
+    scores = np.array(calibration.scores, np.float64)[kept] / weights
+    return scores, np.array(calibration.outcomes, np.float64)[kept] / weights, weights
+
+
+def _named(values: Mapping[str, Estimate], text: str) -> Baseline:
+    return Baseline(values, dict.fromkeys(values, text))
+
+
+def _known_values(values: Measured) -> dict[str, Estimate]:
+    return {name: one for name, one in values.items() if one is not None and math.isfinite(one.value)}
+
+
+def _of_two(classes: tuple[str, ...], found: Mapping[str, Calibration]) -> dict[str, Estimate]:
+    """Of two classes one score says all; the class with the higher one is what the model says."""
+    if classes[1] in found:
+        scores, truth, weights = binned(found[classes[1]])
+    elif classes[0] in found:
+        scores, truth, weights = binned(found[classes[0]])
+        scores, truth = 1 - scores, 1 - truth
+    else:
+        return {}
+    truths = (1 - truth, truth)
+    said = (scores > 0.5).astype(np.int64)
+    rows = Outcomes(classes, said, (1 - scores, scores), lambda place: truths[place], weights)
+    return _known_values(measure_classes(rows))
+
+
+def _of_many(classes: tuple[str, ...], found: Mapping[str, Calibration]) -> dict[str, Estimate]:
+    """The area of each class and their mean; which class a row was called does not stand in the bins."""
+    areas: dict[str, Estimate] = {}
+    for one in classes:
+        if one in found:
+            scores, truth, weights = binned(found[one])
+            area = roc_auc(np.clip(truth, 0.0, 1.0), scores, weights)
+            if area is not None:
+                areas[f"roc_auc of {one}"] = area
+    if len(areas) < len(classes):
+        return areas
+    value, error = (
+        sum(parts) / len(areas) for parts in zip(*((a.value, a.error) for a in areas.values()), strict=True)
+    )
+    # The classes' areas rest on the same rows; their errors may be one and the same, and cannot be more.
+    rows = next(iter(areas.values())).n
+    return {**areas, "macro_roc_auc": from_influence(value, error**2, rows, "logit")}
+
+
+def _of_numbers(calibration: Calibration, profile: Profile) -> dict[str, Estimate]:
+    """Mean absolute error, root mean square and, where the target's spread is known, R²."""
+    counts = np.array(calibration.counts, np.float64)
+    kept = counts > 0
+    weights = counts[kept]
+    first = np.array(calibration.outcomes, np.float64)[kept] / weights
+    second = np.array(calibration.squares, np.float64)[kept] / weights
+    found: Measured = {"mae": averaged(first, weights, second)}
+    # The fourth power is not counted: for normal errors E e⁴ is 3 (E e²)² in each bin.
+    found["rmse"] = root_mean_square(averaged(second, weights, 3 * second**2))
+    target = next((one for one in profile.features if one.role == "target"), None)
+    if isinstance(target, NumberCounts) and target.moments.deviation > 0:
+        found["r2"] = _explained(float(weights @ second / weights.sum()), target.moments.deviation**2, weights.sum())
+    return _known_values(found)
+
+
+def _explained(squares: float, variance: float, n: float) -> Estimate:
+    """R² of a mean square and a variance; for normal errors the ratio's relative error is about 2/√n, a cautious figure."""
+    ratio = from_influence(squares / variance, (2 * squares / variance) ** 2 / n, n, "log")
+    return Estimate(1 - ratio.value, ratio.error, Interval(1 - ratio.interval.high, 1 - ratio.interval.low), round(n))
