@@ -34,12 +34,13 @@ class Test(msgspec.Struct, frozen=True):
     """A finding whose verdict is open.
 
     Attributes:
-        finding: With what was measured, and in `because` the fact as half a sentence without full stop: "temp is warmer: D = 0.41".
+        finding: With what was measured, and in `because` the fact as half a sentence without full stop: "temp: D = 0.41".
             Its verdict is "stable" while it is open; any other is already decided and is kept ("error", "breach",
             "insufficient"). Its `effect` is a size: what is below the limit does not count. `p` is `None` where no test can be
             made or no outcome could differ, such as missing values where there are none at all; it then costs the others nothing.
         limit: The least effect that counts.
         reachable: Whether a difference as large as the limit would have been sure at this n.
+        drifted: The fact as it is told if the verdict is drift: "temp is higher: D = 0.41"; empty where `because` says it already.
     """
 
     __test__ = False  # pytest takes each class called Test for its own
@@ -47,6 +48,7 @@ class Test(msgspec.Struct, frozen=True):
     finding: Finding
     limit: float = 0.0
     reachable: bool = True
+    drifted: str = ""
 
 
 def verdicts(tests: Sequence[Test], q: float) -> list[Finding]:
@@ -117,7 +119,8 @@ def _decide(test: Test, adjusted: float | None, q: float) -> Finding:
     if found.verdict != "stable":
         return found
     verdict, reason = _verdict(test, adjusted, q)
-    because = f"{_fact(found)}; {reason}." if reason else f"{_fact(found)}."
+    fact = test.drifted if verdict == "drift" and test.drifted else _fact(found)
+    because = f"{fact}; {reason}." if reason else f"{fact}."
     return msgspec.structs.replace(found, verdict=verdict, because=because, adjusted=adjusted)
 
 

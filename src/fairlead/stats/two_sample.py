@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, chdtri, gammaln, ndtr, ndtri
+from scipy.special import chdtrc, chdtri, gammaln, kolmogorov, ndtr, ndtri
 from scipy.stats import hypergeom, kstwo
 
 from fairlead.stats.interval import Interval
@@ -39,6 +39,9 @@ _EXACT: Final = 1000
 
 _LEAST_EXPECTED: Final = 5.0
 """A cell of a χ² table is expected to hold at least so many (Cochran, Biometrics 10 (1954), 417-451)."""
+
+_LARGE: Final = 2000
+"""Beyond so many values, the limit with its first corrections is right to a thousandth of p, and quicker by a thousand times."""
 
 _RARE: Final = 0.1
 """The part of the error that is spent on rare levels, where a table has any; χ² has the rest."""
@@ -110,22 +113,26 @@ def ks_from_sorted(first: _Array, second: _Array) -> KolmogorovSmirnov:
 
 
 def ks_distance(first: _Array, second: _Array) -> float:
-    """D of two rising samples, at least one value each: both functions step at values of either, so one look at each side is enough."""
-    at_first = np.searchsorted(second, first, side="right") / len(second)
-    at_second = np.searchsorted(first, second, side="right") / len(first)
-    # Between ties only the last of equal values has the whole step.
-    ours = _steps(first) / len(first)
-    theirs = _steps(second) / len(second)
-    return float(max(np.abs(ours - at_first).max(), np.abs(theirs - at_second).max()))
+    """D of two rising samples, at least one value each.
+
+    F − G is greatest where F has just stepped up, G − F where F is about to; so only values of the first need be looked at.
+    """
+    up_to = np.searchsorted(second, first, side="right")
+    below = up_to
+    if np.any(second[np.maximum(up_to - 1, 0)] == first):
+        below = np.searchsorted(second, first, side="left")
+    last, before = _steps(first)
+    above = (last / len(first) - up_to / len(second)).max()
+    under = (below / len(second) - before / len(first)).max()
+    return float(max(above, under, 0.0))
 
 
-def _steps(rising: _Array) -> _Array:
-    """How many values are at most each of them."""
-    steps = np.arange(1, len(rising) + 1, dtype=np.float64)
-    tied = np.flatnonzero(rising[1:] == rising[:-1])
-    if len(tied):
-        steps = np.searchsorted(rising, rising, side="right").astype(np.float64)
-    return steps
+def _steps(rising: _Array) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """How many values are at most each of them, and how many are below."""
+    if np.any(rising[1:] == rising[:-1]):
+        return np.searchsorted(rising, rising, side="right"), np.searchsorted(rising, rising, side="left")
+    before = np.arange(len(rising))
+    return before + 1, before
 
 
 def ks_from_counts(first: ArrayLike, second: ArrayLike) -> KolmogorovSmirnov:
@@ -152,7 +159,9 @@ def ks_p(distance: float, n: int, m: int) -> float:
     """P(D ≥ distance) for samples of n and m values of one continuous distribution.
 
     Exact for small samples, by counting paths. Else by the one-sample distribution at nm/(n + m) values (Simard, L'Ecuyer,
-    "Computing the two-sided Kolmogorov-Smirnov distribution", J. Statistical Software 39/11 (2011)), which is the limit.
+    "Computing the two-sided Kolmogorov-Smirnov distribution", J. Statistical Software 39/11 (2011)), of which in large samples
+    Kolmogorov's limit is left, corrected after Vrbik, "Small-sample corrections to Kolmogorov-Smirnov test statistic", Pioneer J.
+    Theoretical and Applied Statistics 15 (2018), 15-23.
 
     Args:
         distance: D, 0 to 1.
@@ -161,7 +170,11 @@ def ks_p(distance: float, n: int, m: int) -> float:
     """
     if max(n, m) <= _EXACT:
         return _paths_outside(distance, min(n, m), max(n, m))
-    return float(np.clip(kstwo.sf(distance, round(n * m / (n + m))), 0.0, 1.0))
+    size = round(n * m / (n + m))
+    if size <= _LARGE:
+        return float(np.clip(kstwo.sf(distance, size), 0.0, 1.0))
+    scaled = distance * math.sqrt(size)
+    return float(kolmogorov(scaled + 1 / (6 * math.sqrt(size)) + (scaled - 1) / (4 * size)))
 
 
 def _paths_outside(distance: float, n: int, m: int) -> float:
@@ -342,6 +355,8 @@ def shares_differ(first: int, n: int, second: int, m: int) -> Shares:
 def share_p(first: int, n: int, second: int, m: int) -> tuple[float, bool]:
     """The p-value of `shares_differ`, and whether it is Fisher's."""
     pooled = (first + second) / (n + m)
+    if pooled in {0.0, 1.0}:
+        return 1.0, True
     if min(n, m) * min(pooled, 1 - pooled) < _LEAST_EXPECTED:
         return float(fisher_p([first], [second], n, m)[0]), True
     spread = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))

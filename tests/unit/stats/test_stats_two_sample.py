@@ -79,6 +79,7 @@ def test_ks_equals_the_published_examples(place, spread, statistic, p):
 @given(NUMBERS, NUMBERS)
 def test_ks_equals_scipys_exact_test(first, second):
     with warnings.catch_warnings(record=True) as given_up:
+        warnings.simplefilter("always")
         truth = scipy.stats.ks_2samp(first, second, method="exact")
     assume(not given_up)  # scipy's falls back to the asymptotic p where its own counting fails, near p = 1
     found = ks_from_sorted(rising(first), rising(second))
@@ -103,13 +104,12 @@ def test_ks_of_bins_promises_less_and_never_more(first, second):
     assert binned.p >= exact.p - 1e-12
 
 
-@pytest.mark.parametrize(("n", "m"), [(1001, 1001), (50, 5000), (20_000, 3000)])
-@pytest.mark.parametrize("scaled", [0.8, 1.36, 2.5, 5.0])
+@pytest.mark.parametrize(("n", "m"), [(1001, 1001), (50, 5000), (20_000, 3000), (100_000, 80_000)])
+@pytest.mark.parametrize("scaled", [0.4, 0.8, 1.36, 2.5])
 def test_ks_of_large_samples_equals_scipys_asymptotic_p(n, m, scaled):
     distance = min(0.999, scaled * math.sqrt((n + m) / (n * m)))
-    first, second = np.arange(float(n)), np.arange(float(m))
     truth = scipy.stats.kstwo.sf(distance, round(n * m / (n + m)))
-    assert ks_p(distance, len(first), len(second)) == pytest.approx(truth, rel=1e-12)
+    assert ks_p(distance, n, m) == pytest.approx(truth, rel=5e-3)
 
 
 @pytest.mark.parametrize(("n", "m"), [(999, 1000), (500, 1000), (1000, 1000)])
