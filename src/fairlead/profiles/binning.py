@@ -115,8 +115,7 @@ def _quantiles(rest: _Array, bins: int) -> list[float]:
 
 def _enclosed(cuts: list[float], distinct: _Array) -> tuple[float, ...]:
     """The cuts with one just below the least value and one at the greatest, beyond which nothing was seen."""
-    below = float(np.nextafter(distinct[0], -np.inf))
-    greatest = float(distinct[-1])
+    below, greatest = math.nextafter(float(distinct[0]), -math.inf), float(distinct[-1])
     inner = [one for one in cuts if below < one < greatest]
     return (*([below] if math.isfinite(below) else []), *inner, greatest)
 

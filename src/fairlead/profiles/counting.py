@@ -25,7 +25,7 @@ from fairlead.profiles.profile import Calibration, Feature, Grid, Moments, NameC
 from fairlead.profiles.truth import empty_calibration, empty_relation, met, outcome, related, scaled
 from fairlead.schema import Column, Schema, label_text
 
-__all__ = ["MOST_NEW", "Batch", "count", "profile_of", "shape"]
+__all__ = ["MOST_LEVELS", "MOST_NEW", "Batch", "count", "profile_of", "shape"]
 
 MOST_LEVELS: Final = 1_000
 """Levels of a column that are counted by name."""

@@ -48,8 +48,8 @@ class Grid(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def edges(self) -> NDArray[np.float64]:
         """The upper ends of all bins but the last, rising: bin i holds edges[i-1] < x ≤ edges[i]."""
-        points = np.array(self.points, np.float64)
-        return np.unique(np.concatenate([np.array(self.cuts, np.float64), points, np.nextafter(points, -np.inf)]))
+        below = (math.nextafter(point, -math.inf) for point in self.points)
+        return np.unique(np.array([*self.cuts, *self.points, *filter(math.isfinite, below)], np.float64))
 
 
 class Moments(msgspec.Struct, frozen=True, omit_defaults=True):
