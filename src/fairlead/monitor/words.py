@@ -175,7 +175,7 @@ def _date(seconds: float) -> datetime | None:
 def moment(seconds: float) -> str:
     """A time: "1 May 2013, 00:05 UTC"."""
     when = _date(seconds)
-    return f"{_day(when)}, {_clock(when)} UTC" if when else f"{number(seconds)} s"
+    return f"{_day(when)}, {_clock(when)} UTC" if when else "at an unknown time"
 
 
 def span(window: Window) -> str:
