@@ -6,22 +6,24 @@ profile.calibrations ────▶ of_profile ───┼─▶ first_of ─�
 Labelled of the past ────▶ of_labelled ──┘
 ```
 
-Figures without a number of rows are taken as exact. A calibration knows each score to its bin: an area counts the rows of a bin as ties, a
-loss takes their mean score.
+Figures without a number of rows are taken as exact. A calibration knows each score to its bin only; within one, what is
+measured of a profile takes the scores to lie as their mean says, and the truth to rise as the calibrated curve does.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from fairlead.monitor.labelled import Known, Labelled, known
 from fairlead.monitor.metric import Measured, Outcomes, canonical, measure_classes, measure_numbers
 from fairlead.profiles.profile import Calibration, NumberCounts, Profile
+from fairlead.stats.calibration import Curve, fitted
 from fairlead.stats.estimates import Estimate, Numbers, averaged, exactly, from_influence
 from fairlead.stats.interval import Interval
 from fairlead.stats.ranking import roc_auc
@@ -43,6 +45,9 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 NOTHING = Baseline()
+_PARTS: Final = 8
+_NARROW: Final = 1e-6
+"""A bin that is narrower holds one score."""
 
 
 def given(metrics: Mapping[str, Any], *, binary: bool = True) -> Baseline:
@@ -130,6 +135,37 @@ def binned(calibration: Calibration) -> tuple[Numbers, Numbers, Numbers]:
     return scores, np.array(calibration.outcomes, np.float64)[kept] / weights, weights
 
 
+def _refined(calibration: Calibration) -> tuple[Numbers, Numbers, Numbers]:
+    """The bins in parts, so that few of them do: scores as their mean says within each, outcomes as the calibrated curve rises.
+
+    One half is an end of parts, because on its sides the model says different things.
+    """
+    scores, truth, weights = binned(calibration)
+    curve, ends = fitted(scores, truth, weights), calibration.grid.edges()
+    places = np.flatnonzero(np.array(calibration.counts))
+    found = [
+        _parts(curve, (ends[place - 1], ends[place]), (score, share, rows))
+        if 0 < place < len(ends) and ends[place] - ends[place - 1] > _NARROW
+        else np.array([[score], [share], [rows]])
+        for place, score, share, rows in zip(places, scores, truth, weights, strict=True)
+    ]
+    at, shares, rows = np.concatenate(found, axis=1)
+    return at, shares, rows
+
+
+def _parts(curve: Curve, ends: tuple[float, float], told: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Scores, shares of outcomes and rows of the parts of one bin; their rows and outcomes are those of the bin."""
+    score, share, rows = told
+    cuts = np.unique(np.clip([*np.linspace(*ends, _PARTS + 1), 0.5], *ends))
+    middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts) / (ends[1] - ends[0])
+    centre = float(widths @ middles)
+    spread = float(widths @ (middles - centre) ** 2)
+    parts = np.clip(widths * (1 + (score - centre) / spread * (middles - centre)), 0.0, None)
+    parts /= parts.sum()
+    shares = curve(middles)
+    return np.array([middles, np.clip(shares + share - parts @ shares, 0.0, 1.0), rows * parts])
+
+
 def _named(values: Mapping[str, Estimate], text: str) -> Baseline:
     return Baseline(values, dict.fromkeys(values, text))
 
@@ -140,13 +176,12 @@ def _known_values(values: Measured) -> dict[str, Estimate]:
 
 def _of_two(classes: tuple[str, ...], found: Mapping[str, Calibration]) -> dict[str, Estimate]:
     """Of two classes one score says all; the class with the higher one is what the model says."""
-    if classes[1] in found:
-        scores, truth, weights = binned(found[classes[1]])
-    elif classes[0] in found:
-        scores, truth, weights = binned(found[classes[0]])
-        scores, truth = 1 - scores, 1 - truth
-    else:
+    name = next((one for one in classes[::-1] if one in found), None)
+    if name is None:
         return {}
+    scores, truth, weights = _refined(found[name])
+    if name == classes[0]:
+        scores, truth = 1 - scores, 1 - truth
     truths = (1 - truth, truth)
     said = (scores > 0.5).astype(np.int64)
     rows = Outcomes(classes, said, (1 - scores, scores), lambda place: truths[place], weights)
@@ -158,8 +193,8 @@ def _of_many(classes: tuple[str, ...], found: Mapping[str, Calibration]) -> dict
     areas: dict[str, Estimate] = {}
     for one in classes:
         if one in found:
-            scores, truth, weights = binned(found[one])
-            area = roc_auc(np.clip(truth, 0.0, 1.0), scores, weights)
+            scores, truth, weights = _refined(found[one])
+            area = roc_auc(truth, scores, weights)
             if area is not None:
                 areas[f"roc_auc of {one}"] = area
     if len(areas) < len(classes):

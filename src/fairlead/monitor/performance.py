@@ -27,7 +27,7 @@ from fairlead.monitor.verdicts import Test
 from fairlead.monitor.words import clean, number, percent, plural
 from fairlead.stats.estimates import Estimate
 
-__all__ = ["compared", "confusion", "performance", "too_few_labels"]
+__all__ = ["compared", "confusion", "performance", "too_few_labels", "withheld"]
 
 _CLASSES_IN_CONFUSION = 20
 
@@ -51,7 +51,7 @@ def performance(labelled: Labelled, baseline: Baseline, settings: Settings, segm
     about = f"on {plural(len(rows.truth), 'label')}"
     for name, value in measured(labelled, rows).items():
         test = compared("model", name, value, baseline, settings=settings, about=about)
-        tests.append(_withheld(test, few) if few else test)
+        tests.append(withheld(test, few) if few else test)
     if labelled.classes:
         tests.append(Test(confusion(rows, labelled.classes)))
     return [_segmented(one, segment) for one in tests]
@@ -185,8 +185,13 @@ def _said(metric: Metric, value: Estimate) -> str:
     return f"{metric.text} is {number(value.value)} ({low} to {high})"
 
 
-def _withheld(test: Test, few: str) -> Test:
-    """What is measured on too few labels is told and not judged."""
+def withheld(test: Test, few: str) -> Test:
+    """What is measured on too few rows is told and not judged.
+
+    Args:
+        test: As it would be judged.
+        few: Why it is not, as a clause.
+    """
     found = test.finding
     if found.verdict != "stable":
         return test

@@ -214,7 +214,7 @@ def test_few_labels_are_told_and_not_judged():
 def test_a_small_share_with_labels_is_told_and_not_judged():
     found = judged(window(1, labelled=0.3), of_labelled(window(2), "before"))
     assert found["roc_auc"].verdict == "insufficient"
-    assert "50 % are needed" in found["roc_auc"].because
+    assert "50.0 % are needed" in found["roc_auc"].because
 
 
 def test_a_difference_that_so_few_labels_cannot_show_is_insufficient():

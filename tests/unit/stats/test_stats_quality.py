@@ -7,7 +7,7 @@ from sklearn import isotonic, metrics
 
 from fairlead.stats.confusion import count_confusion, f1, f1_influence, precision_influence, recall_influence
 from fairlead.stats.estimates import averaged, exactly, from_influence, mean_influence, proportion, wilson
-from fairlead.stats.isotonic import rising
+from fairlead.stats.calibration import rising
 from fairlead.stats.ranking import (
     average_precision,
     average_precision_influence,
