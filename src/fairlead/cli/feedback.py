@@ -101,7 +101,8 @@ def _list(  # noqa: PLR0913 - one parameter an option
     invocation: Invocation, endpoint: str, *, since: str | None, limit: int, late_after: str, as_json: bool
 ) -> None:
     """Show what was told of ENDPOINT's predictions beside them, newest first, and how much was late or told twice."""
-    from fairlead.eventlog.joined import LIMIT, join_log
+    from fairlead.archive.joined import join_log
+    from fairlead.eventlog.joined import LIMIT
 
     check_endpoint(endpoint)
     late = parse_duration(late_after)

@@ -8,6 +8,7 @@ event log ─1▶ the latest `limit` feedbacks ─▶ their ids ─2▶ their pr
 ```
 
 Memory is bounded by `limit` (about 2 kB each, with long comments and wide rows more) and one segment, however long the log is.
+Who reads the log for this is `archive.joined`, since it may be compacted; the rules stand here, where gateways can use them, too.
 What is counted here is what a reader of the log can know (`serving.feedback.box` says what a gateway can): a label that was told
 before, one that contradicts an earlier one, and one whose prediction is not in the log.
 """
@@ -16,15 +17,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from fairlead.eventlog.reader import read_events
 from fairlead.events import Feedback, Prediction
 
-__all__ = ["LIMIT", "Joined", "Kind", "added", "join", "join_log", "latest_feedback"]
+__all__ = ["LIMIT", "Joined", "Kind", "added", "join", "latest_feedback"]
 
 Kind = Literal["new", "duplicate", "correction"]
 """Whether feedback says something new, what was said before, or something else than before; the last one counts."""
@@ -55,24 +54,6 @@ class Joined(msgspec.Struct, frozen=True):
     def unknown(self) -> bool:
         """Whether the answer that it is about is not in the log."""
         return self.prediction is None and self.feedback.about == "answer"
-
-
-def join_log(folder: Path, endpoint: str, *, since: float = 0.0, limit: int = LIMIT) -> list[Joined]:
-    """The latest feedback of an endpoint, oldest first, each with its prediction.
-
-    Args:
-        folder: Of the event log.
-        endpoint: Its name.
-        since: Feedback that came before this time is left out, in seconds since 1970; its prediction may be older.
-        limit: How much at most.
-
-    Raises:
-        StorageError: A segment cannot be read.
-    """
-    told = latest_feedback(read_events(folder, since), endpoint, since=since, limit=limit)
-    wanted = {one.id for one in told}
-    found = {event.id: event for event in _predictions(folder, wanted)}
-    return list(join(told, found))
 
 
 def latest_feedback(events: Iterable[object], endpoint: str, *, since: float, limit: int) -> list[Feedback]:
@@ -118,16 +99,3 @@ def added(known: Feedback | None, told: Feedback) -> tuple[Kind, Feedback]:
         or any(numbers.get(name, number) != number for name, number in (told.values or {}).items())
     )
     return "correction" if differs else "new", after
-
-
-def _predictions(folder: Path, wanted: set[str]) -> Iterator[Prediction]:
-    """The predictions with these ids; reading ends when all are found."""
-    missing = set(wanted)
-    if not missing:
-        return
-    for event in read_events(folder):
-        if isinstance(event, Prediction) and event.id in missing:
-            missing.discard(event.id)
-            yield event
-            if not missing:
-                return

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from fairlead.eventlog.tail import Tail
+from fairlead.archive.following import Following
+from fairlead.errors import FairleadError
 from fairlead.events import Columns
 from fairlead.rollout.decide import Standing
 from fairlead.rollout.evidence import Evidence, Place, carried
@@ -106,7 +107,7 @@ class Watches:
 
     def __init__(self, events: Path | None) -> None:
         self._events = events
-        self._tail: Tail | None = None
+        self._tail: Following | None = None
         self._watches: dict[int, Watch] = {}
         self._columns: dict[str, Columns] = {}  # they stand once in a segment, perhaps before a rollout began
 
@@ -120,7 +121,9 @@ class Watches:
             earlier: What an earlier attempt found, by its number; asked once for each rollout that carries it on.
 
         Raises:
+            NotFound: The log was compacted, and what reads it is not installed.
             OSError: The event log cannot be read.
+            StorageError: The same.
         """
         if self._events is None or not rollouts:
             self._tail = None  # without a rollout nobody needs the log
@@ -129,7 +132,7 @@ class Watches:
         unknown = [one for number, one in rollouts.items() if number not in self._watches]
         if self._tail is None or any(one.stretches for one in unknown):
             self._watches.clear()
-            self._tail = Tail(self._events, min(one.started for one in rollouts.values()))
+            self._tail = Following(self._events, min(one.started for one in rollouts.values()))
         for number in self._watches.keys() - rollouts.keys():
             del self._watches[number]
         for number, rollout in rollouts.items():
@@ -138,13 +141,17 @@ class Watches:
                 self._watches[number] = watch = Watch(rollout, found)
                 watch.fold.extend(self._columns.values())
             self._watches[number].keep_up(rollout)
-        self._read(self._tail, {one.endpoint: self._watches[number] for number, one in rollouts.items()})
+        try:
+            self._read(self._tail, {one.endpoint: self._watches[number] for number, one in rollouts.items()})
+        except FairleadError:
+            self._tail = None  # what is missing in the middle is evidence that nobody would miss: all is read again
+            raise
 
     def of(self, rollout: Rollout) -> Watch | None:
         """The watch of a rollout, `None` where nothing is recorded."""
         return self._watches.get(rollout.number)
 
-    def _read(self, tail: Tail, by_endpoint: Mapping[str, Watch]) -> None:
+    def _read(self, tail: Following, by_endpoint: Mapping[str, Watch]) -> None:
         for event in tail.read():
             if isinstance(event, Columns):
                 self._columns[event.model] = event

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from fairlead.eventlog.joined import join, join_log, latest_feedback
+from fairlead.archive.joined import join_log
+from fairlead.eventlog.joined import join, latest_feedback
 from fairlead.eventlog.reader import read_events, segments
 from fairlead.eventlog.writer import EventLog
 from fairlead.events import Columns, Feedback, Mirrored, Prediction

@@ -1,0 +1,207 @@
+"""What writers have appended to a segment since it was last read: whole frames in blocks, decoded many at a time.
+
+A block is a few megabytes, so that memory does not depend on how large a segment may grow. Of each frame the CRC is checked; one in the
+middle that fails it, with a whole one behind it, is passed over and counted, and so is one that cannot be understood. Both stay in
+the segment, which is then kept.
+
+Rows are the plain lists that MessagePack gives, because they are turned to columns at once and never looked at one by one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from zlib import crc32
+
+import msgspec
+
+from fairlead.archive.manifest import Followed
+from fairlead.eventlog import segment
+from fairlead.events import Columns
+
+__all__ = ["Block", "Raw", "read_new"]
+
+Raw = list[Any]
+"""An event as MessagePack gives it: its tag, then its fields in order."""
+
+_BLOCK: Final = 4 * 2**20
+_LARGEST: Final = 2**30
+_AT_ONCE: Final = 1000
+"""Frames decoded in one call; more would leave the processor's cache before they are columns."""
+
+_HEAD: Final = struct.Struct("<II")
+_decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
+_decode_one = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Some frames of a segment.
+
+    Attributes:
+        rows: The events, in order, without the facts that introduce columns.
+        columns: What positions mean, by version; of the frames before, too.
+        followed: How far the segment was read with this block.
+        bytes: How many bytes it stood for.
+    """
+
+    rows: list[Raw]
+    columns: dict[str, Columns]
+    followed: Followed
+    bytes: int
+
+
+def read_new(path: Path, followed: Followed, *, closed: bool = False, block: int = _BLOCK) -> Iterator[Block]:
+    """The frames of a segment that came after `followed`, in blocks; nothing where it is gone.
+
+    Args:
+        path: The segment.
+        followed: How far it was read.
+        closed: Nobody writes to it any more, so a frame that is not whole never will be, and one behind it may be looked for.
+        block: About so many bytes are read at a time; more where one frame is larger.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        columns = _introduced(file, followed)
+        offset = followed.offset
+        if not offset:
+            if file.read(len(segment.MAGIC)) != segment.MAGIC:
+                return
+            offset = len(segment.MAGIC)
+        yield from _Reader(file, columns, followed, closed=closed).blocks(offset, block)
+
+
+class _Reader:
+    """One pass over a segment's new bytes."""
+
+    def __init__(self, file: BinaryIO, columns: dict[str, Columns], followed: Followed, *, closed: bool) -> None:
+        self._file = file
+        self._columns = columns
+        self._introduced = followed.introduced
+        self._damaged = followed.damaged
+        self._closed = closed
+
+    def blocks(self, offset: int, size: int) -> Iterator[Block]:
+        wanted = size
+        while True:
+            self._file.seek(offset)
+            data = self._file.read(wanted)
+            payloads, end = _whole(data)
+            if not payloads:
+                if len(data) == wanted and wanted < _LARGEST:
+                    wanted *= 2  # one frame is larger than a block
+                    continue
+                skipped = _behind(data) if self._closed else 0
+                if not skipped:
+                    return
+                self._damaged += 1
+                offset += skipped
+                yield Block([], self._columns, self._followed(offset), skipped)
+                continue
+            wanted = size
+            yield from self._decoded(payloads, offset)
+            offset += end
+
+    def _decoded(self, payloads: list[bytes], offset: int) -> Iterator[Block]:
+        """The payloads in smaller blocks; one ends where a version is introduced."""
+        for first in range(0, len(payloads), _AT_ONCE):
+            some = payloads[first : first + _AT_ONCE]
+            rows, plain = self._rows(some)
+            start = 0
+            for place in () if plain else [at for at, row in enumerate(rows) if row and row[0] == "c"]:
+                size = _size(some[start:place])
+                offset += size
+                yield Block(_facts(rows[start:place]), self._columns, self._followed(offset), size)
+                self._introduce(rows[place], offset)
+                start = place
+            size = _size(some[start:])
+            offset += size
+            yield Block(rows if plain else _facts(rows[start:]), self._columns, self._followed(offset), size)
+
+    def _rows(self, payloads: list[bytes]) -> tuple[list[Raw], bool]:
+        """The payloads as rows, and whether all are plain facts. One that nobody understands is counted, and empty here."""
+        try:
+            rows = _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + b"".join(payloads))
+            forms = {(row[0], len(row)) for row in rows}
+            if len(rows) == len(payloads) and all(length >= _LEAST[tag] for tag, length in forms):
+                return rows, all(tag != "c" for tag, _ in forms)
+        except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+            pass
+        rows = [_understood(one) for one in payloads]
+        self._damaged += sum(not row for row in rows)
+        return rows, False
+
+    def _introduce(self, row: Raw, begin: int) -> None:
+        columns = Columns(row[1], row[2], tuple(row[3]), tuple(row[4]))
+        self._columns = self._columns | {columns.model: columns}
+        self._introduced = (*self._introduced, begin)
+
+    def _followed(self, offset: int) -> Followed:
+        return Followed(offset, self._introduced, self._damaged)
+
+
+def _whole(data: bytes) -> tuple[list[bytes], int]:
+    """The payloads of whole frames, and where the last of them ends. As `segment.whole`, without its generator's cost."""
+    unpack, size, end = _HEAD.unpack_from, _HEAD.size, len(data)
+    found: list[bytes] = []
+    add = found.append
+    offset = 0
+    while (begin := offset + size) <= end:
+        length, crc = unpack(data, offset)
+        stop = begin + length
+        if not length or stop > end:
+            break
+        payload = data[begin:stop]
+        if crc32(payload) != crc:
+            break
+        add(payload)
+        offset = stop
+    return found, offset
+
+
+def _behind(data: bytes) -> int:
+    """Where the frame after a damaged one begins, if a whole one stands there; else 0."""
+    if len(data) < _HEAD.size:
+        return 0
+    after = _HEAD.size + int(_HEAD.unpack_from(data, 0)[0])
+    return after if _whole(data[after:])[0] else 0
+
+
+def _size(payloads: list[bytes]) -> int:
+    return sum(map(len, payloads)) + _HEAD.size * len(payloads)
+
+
+_LEAST: Final = {"p": 13, "m": 14, "f": 4, "c": 5}
+"""The least length of a row, by its tag: what has a default came later."""
+
+
+def _facts(rows: list[Raw]) -> list[Raw]:
+    return [row for row in rows if row and row[0] != "c"]
+
+
+def _understood(payload: bytes) -> Raw:
+    """One payload as a row; empty where it is no event."""
+    try:
+        segment.decode(payload)
+        return _decode_one(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+
+
+def _introduced(file: BinaryIO, followed: Followed) -> dict[str, Columns]:
+    """What earlier frames said of columns."""
+    found: dict[str, Columns] = {}
+    for offset in followed.introduced:
+        file.seek(offset)
+        length, _ = _HEAD.unpack(file.read(_HEAD.size))
+        columns = segment.decode(file.read(length))
+        assert isinstance(columns, Columns)
+        found[columns.model] = columns
+    return found
