@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from fairlead.alerts.alerts import Alerts
     from fairlead.alerts.channel import Send
     from fairlead.bundle.reader import Bundle
+    from fairlead.monitor.notices import Notice
+    from fairlead.monitor.records import Records
+    from fairlead.monitor.watching import Watcher
     from fairlead.packing.packed import Packed
     from fairlead.packing.verify import VerifyReport
     from fairlead.predictor.local import LocalModel
@@ -32,11 +36,13 @@ __all__ = [
     "Stores",
     "current_actor",
     "load",
+    "monitor_of",
     "open_alerts",
     "open_stores",
     "open_version",
     "pack",
     "publish_bundle",
+    "records_of",
     "verify",
 ]
 
@@ -69,6 +75,35 @@ def open_alerts(config: Config) -> Alerts:
     wanted = [("webhook", config.alert_webhook)] if config.alert_webhook else []
     wanted += [(_channel_of(url), url) for url in config.alert_urls.split()]
     return Alerts([(name, _open_channel(name, url, config.alert_secret or "")) for name, url in wanted])
+
+
+def records_of(config: Config, stores: Stores) -> Records:
+    """What reports are made of: the events and bundles of this machine, and the stores."""
+    from fairlead.monitor.records import Records
+
+    return Records(stores.database, stores.blobs, config.paths.events, config.paths.bundles)
+
+
+def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]) -> Watcher:
+    """Whoever watches over this machine's endpoints.
+
+    Args:
+        config: With the tables of how endpoints are watched.
+        stores: Where reports rest.
+        tell: Told what people want to hear of.
+    """
+    from fairlead.archive.compaction import compact  # polars
+    from fairlead.monitor.watching import Watcher
+
+    paths = config.paths
+    return Watcher(
+        records_of(config, stores),
+        config.monitor,
+        run=paths.run,
+        holder=f"{socket.gethostname()}:{paths.home}",
+        tell=tell,
+        compact=lambda: compact(paths.events),
+    )
 
 
 def _channel_of(url: str) -> str:
@@ -107,6 +142,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
     plots: Mapping[str, Any] | Iterable[Any] | None = None,
     description: str = "",
     descriptions: Mapping[str, str] | None = None,
+    reference: Any = None,
+    sensitive: Mapping[str, str] | None = None,
     alias: str | None = None,
     home: Path | str | None = None,
 ) -> Packed:
@@ -123,6 +160,9 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
         plots: matplotlib figures or PNG and SVG files, in a row or by name.
         description: For people.
         descriptions: What each column means, by name, and under the target's name what is predicted; for the end user's page.
+        reference: A held-out table, as `data` with its target's column (or a pair of table and target), whose profile later traffic is held
+            against; the training table where it is `None`, which flatters the model's scores.
+        sensitive: Columns whose entries are kept and counted nowhere as they are: "hash" or "drop", by name.
         alias: An alias to point at the new version.
         home: The folder that holds the state; as configured where it is `None`.
 
@@ -149,6 +189,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
             plots=plots,
             description=description,
             descriptions=descriptions,
+            reference=reference,
+            sensitive=sensitive,
             say=_say,
         )
         return publish_bundle(config, bundle, alias=alias, description=description)

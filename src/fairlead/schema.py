@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,9 +20,11 @@ __all__ = [
     "Output",
     "Row",
     "Schema",
+    "Sensitivity",
     "Task",
     "Value",
     "check_label",
+    "check_sensitive",
     "differences",
     "label_text",
 ]
@@ -32,6 +34,9 @@ Value = str | int | float | bool | None
 
 Row = tuple[Value, ...]
 """One row, in the order of `Schema.columns`."""
+
+Sensitivity = Literal["", "hash", "drop"]
+"""What becomes of a column's entries wherever they are kept or counted: they stay, only a keyed digest stays, nothing does."""
 
 ColumnType = Literal["number", "integer", "boolean", "string"]
 Task = Literal["classification", "regression"]
@@ -49,7 +54,7 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
         categories: The observed values, most frequent first, where the model treats the column as a set of names; a value
             outside is answered and flagged. Empty where the model takes the column as a number or as free text.
         description: What the column means, for people.
-        sensitive: What becomes of its entries wherever they are kept or counted: "hash" keeps a keyed digest, "drop" nothing.
+        sensitive: What becomes of its entries wherever they are kept or counted.
     """
 
     name: str
@@ -59,7 +64,7 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: float | None = None
     categories: tuple[str | int | float | bool, ...] = ()
     description: str = ""
-    sensitive: Literal["", "hash", "drop"] = ""
+    sensitive: Sensitivity = ""
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -111,6 +116,24 @@ class Schema(msgspec.Struct, frozen=True):
         told = descriptions.get(self.output.target, self.output.description)
         return Schema(columns, msgspec.structs.replace(self.output, description=told))
 
+    def marked(self, sensitive: Mapping[str, Sensitivity]) -> Schema:
+        """The schema with columns marked as sensitive.
+
+        Args:
+            sensitive: By column.
+
+        Raises:
+            InvalidInput: A name is no column's.
+        """
+        for name in sensitive:
+            if name not in self.names:
+                hint = f"The columns are {', '.join(self.names)[:1000]}."
+                raise InvalidInput(f"There is no column {name!r} to be sensitive.", hint=hint, field=name)
+        columns = tuple(
+            msgspec.structs.replace(one, sensitive=sensitive.get(one.name, one.sensitive)) for one in self.columns
+        )
+        return Schema(columns, self.output)
+
 
 def differences(served: Schema, candidate: Schema) -> list[str]:
     """Why a candidate cannot answer the rows of an endpoint, a sentence for each difference; empty where it can.
@@ -148,6 +171,19 @@ def _output_differences(served: Output, candidate: Output) -> list[str]:
     if served.probabilities and not candidate.probabilities:
         return ["The endpoint gives probabilities, the candidate gives none."]
     return []
+
+
+def check_sensitive(sensitive: Mapping[str, Any]) -> dict[str, Sensitivity]:
+    """What people say of sensitive columns, by name.
+
+    Raises:
+        InvalidInput: A column is to become neither "hash" nor "drop".
+    """
+    for name, mark in sensitive.items():
+        if mark not in ("hash", "drop"):
+            hint = "Say 'hash' to keep a keyed digest of each entry, or 'drop' to keep none."
+            raise InvalidInput(f"The column {name!r} cannot be {str(mark)[:60]!r}.", hint=hint, field=str(name))
+    return {str(name): mark for name, mark in sensitive.items()}
 
 
 _CLASSES_NAMED = 20

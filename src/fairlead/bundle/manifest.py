@@ -8,6 +8,7 @@ manifest.json               this
 schema.json                 Schema
 parity.json                 ParityReport: which road, why, how far off
 samples.json                Samples: rows with the original's answers
+profile.json.gz             Profile: the training table, or a held-out one, in counts
 environment.json            python, packages, platform
 model/…                     the original, as it was saved
 compiled/graph.onnx         what is served, where a road was proven

@@ -11,21 +11,25 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from fairlead.bundle.manifest import FORMAT_VERSION, FileEntry, Manifest, ParityReport, Samples
-from fairlead.errors import BadReference, BundleError, DigestMismatch, StorageError
+from fairlead.errors import BadReference, BundleError, DigestMismatch, InvalidInput, StorageError
 from fairlead.formats.layout import Layout
 from fairlead.refs import check_name
 from fairlead.schema import Schema
 from fairlead.storage.digest import check_digest
 
-__all__ = ["MANIFEST", "Bundle", "Metadata", "check_path", "list_files", "open_bundle", "read_manifest"]
+if TYPE_CHECKING:
+    from fairlead.profiles.profile import Profile
+
+__all__ = ["MANIFEST", "PROFILE", "Bundle", "Metadata", "check_path", "list_files", "open_bundle", "read_manifest"]
 
 MANIFEST = "manifest.json"
 SCHEMA = "schema.json"
+PROFILE = "profile.json.gz"
 
 # A manifest is read whole before it is understood; nobody's bundle has a hundred thousand files.
 _MANIFEST_BYTES = 16 * 2**20
@@ -96,6 +100,22 @@ class Bundle(msgspec.Struct, frozen=True):
         """The original as it was saved: the one file in `model/`, else that folder. Opening it may run its code."""
         files = [entry.path for entry in self.manifest.files if entry.path.startswith("model/")]
         return self.folder / (files[0] if len(files) == 1 else "model")
+
+    @property
+    def profile(self) -> Profile | None:
+        """What the table of its training, or a held-out one, looked like, in counts; `None` in bundles of before there were profiles.
+
+        Raises:
+            BundleError: What was sealed is no profile that this Fairlead reads.
+        """
+        if not self._has(PROFILE):
+            return None
+        from fairlead.profiles.codec import from_bytes  # numpy, which reading a manifest does not need
+
+        try:
+            return from_bytes(self._read(PROFILE))
+        except InvalidInput as error:
+            raise BundleError(f"{PROFILE} of the bundle {self.digest}: {error.detail}", file=PROFILE) from error
 
     @property
     def environment(self) -> dict[str, Any]:

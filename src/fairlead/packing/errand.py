@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from fairlead.packing.examination import Examination
+from fairlead.schema import Sensitivity
 
 __all__ = ["ERRAND", "LEFT", "Errand", "Examined", "Left", "Refused"]
 
@@ -28,6 +29,8 @@ class Errand(msgspec.Struct, frozen=True):
         memory: The most address space, in bytes.
         seconds: The most processor time.
         measure: Whether metrics are wanted.
+        reference: The path of the pickled held-out table; empty where there is none.
+        sensitive: Columns whose values no profile may hold.
     """
 
     original: str
@@ -35,6 +38,8 @@ class Errand(msgspec.Struct, frozen=True):
     memory: int
     seconds: int
     measure: bool
+    reference: str = ""
+    sensitive: dict[str, Sensitivity] = {}
 
 
 class Examined(msgspec.Struct, frozen=True, tag="examined"):

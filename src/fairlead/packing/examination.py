@@ -14,6 +14,7 @@ from fairlead.bundle.manifest import Attempt, Road, Samples
 from fairlead.formats.frames import FrameForm
 from fairlead.formats.layout import Layout
 from fairlead.ir.model import Model
+from fairlead.profiles.profile import Profile
 from fairlead.schema import Schema, Value
 
 __all__ = ["TOLERANCE", "Examination", "Proof", "Say"]
@@ -55,6 +56,7 @@ class Examination(msgspec.Struct, frozen=True):
         params: The model's own parameters, by name.
         modules: Top-level modules that the original is made of.
         rows: How many rows the table has.
+        profile: Of the table, or of the reference.
     """
 
     model_class: str
@@ -67,3 +69,4 @@ class Examination(msgspec.Struct, frozen=True):
     params: dict[str, Value]
     modules: tuple[str, ...]
     rows: int
+    profile: Profile

@@ -5,7 +5,8 @@ registers nothing; what it finds leaves as one frozen `Examination`.
 
 ```
 describe ─▶ schema ─▶ the original's answers ─▶ ir ─▶ graph ─▶ (worker: proven by pack.py, in a process of its own)
-                                                 └─ compile, open with the predictor that serves, compare ─┘
+                               │                 └─ compile, open with the predictor that serves, compare ─┘
+                               └──────────────▶ profile
 ```
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -33,11 +34,13 @@ from fairlead.packing.examination import TOLERANCE, Examination, Proof, Say
 from fairlead.packing.infer import allow_missing, infer_schema
 from fairlead.packing.metrics import classification_metrics, regression_metrics
 from fairlead.packing.original import Answers, Original, answer_rows, open_original
-from fairlead.packing.table import Table, rows_of
+from fairlead.packing.profiling import Asked, make_profile, ordered_reference
+from fairlead.packing.table import Table, rows_of, spread
 from fairlead.predictor.compiled import open_compiled
-from fairlead.schema import Row, Schema, Value
+from fairlead.profiles.profile import NOTHING, Profile
+from fairlead.schema import Row, Schema, Sensitivity, Value
 
-__all__ = ["choose_samples", "examine", "spread"]
+__all__ = ["choose_samples", "examine"]
 
 REAL_ROWS = 10_000
 """How many rows of the table are compared at most."""
@@ -69,7 +72,15 @@ class _Case(msgspec.Struct, frozen=True):
     answers: Answers
 
 
-def examine(model: Any, table: Table, *, say: Say, measure: bool = True) -> Examination:
+def examine(  # noqa: PLR0913 - what is known of a model besides itself and its table
+    model: Any,
+    table: Table,
+    *,
+    say: Say,
+    measure: bool = True,
+    reference: Table | None = None,
+    sensitive: Mapping[str, Sensitivity] | None = None,
+) -> Examination:
     """Find out what a model takes and gives, and which compiled road gives its answers.
 
     Args:
@@ -77,9 +88,11 @@ def examine(model: Any, table: Table, *, say: Say, measure: bool = True) -> Exam
         table: The table it was trained on, or some hundreds of rows of it.
         say: Told what is being done, a line each.
         measure: Whether metrics are wanted, for which every row is asked, up to 100,000.
+        reference: A held-out table for the profile; the training table where it is `None`.
+        sensitive: Columns whose values no profile may hold, and what becomes of them elsewhere.
 
     Raises:
-        SchemaMismatch: The table does not fit the model.
+        SchemaMismatch: The table, or the reference, does not fit the model.
         InvalidInput: The object has no `predict`, or answers NaN for a row of the table.
         PredictionFailed: The original cannot answer the table's rows.
     """
@@ -88,10 +101,14 @@ def examine(model: Any, table: Table, *, say: Say, measure: bool = True) -> Exam
         warnings.simplefilter("ignore")
         original = open_original(model, table)
         say(f"{original.model_class}: {len(table.frame):,} rows, {len(original.table.frame.columns)} columns.")
-        return _examine(original, say, MEASURED_ROWS if measure else REAL_ROWS)
+        examination, asked = _examine(original, say, MEASURED_ROWS if measure else REAL_ROWS)
+        schema = examination.schema.marked(sensitive or {})
+        examination = msgspec.structs.replace(examination, schema=schema)
+        say("Counting the profile.")
+        return msgspec.structs.replace(examination, profile=_profile(original, examination, asked, reference))
 
 
-def _examine(original: Original, say: Say, most: int) -> Examination:
+def _examine(original: Original, say: Say, most: int) -> tuple[Examination, Asked]:
     asked = spread(len(original.table.frame), most)
     frame = original.table.frame.iloc[asked]
     answers = original.ask(frame)
@@ -109,7 +126,7 @@ def _examine(original: Original, say: Say, most: int) -> Examination:
     rows = rows_of(frame.iloc[chosen], schema.columns)
     case = _Case(original.model, schema, form, closed, rows, answers.take(chosen))
     attempts, proof = _try_roads(case, say)
-    return Examination(
+    examination = Examination(
         original.model_class,
         schema,
         form,
@@ -120,14 +137,26 @@ def _examine(original: Original, say: Say, most: int) -> Examination:
         original.params,
         modules_of(original.model),
         len(original.table.frame),
+        NOTHING,
     )
+    return examination, Asked(asked, answers)
 
 
-def spread(rows: int, most: int) -> list[int]:
-    """Positions of at most `most` of `rows` rows, evenly spread, so that a sorted table is seen from end to end."""
-    if rows <= most:
-        return list(range(rows))
-    return [position * rows // most for position in range(most)]
+def _profile(original: Original, examination: Examination, asked: Asked, reference: Table | None) -> Profile:
+    """The profile of the training table, whose answers are known, or of the reference, whose rows are asked now."""
+    schema, proof = examination.schema, examination.proof
+    if reference is None:
+        return make_profile(original.table, schema, proof, lambda: asked)
+    table = ordered_reference(reference, schema)
+
+    def ask() -> Asked:
+        positions = spread(len(table.frame), MEASURED_ROWS if proof is None else REAL_ROWS)
+        rows = rows_of(table.frame.iloc[positions], schema.columns)
+        answers = answer_rows(original.model, rows, schema, examination.form)
+        _check_answers(answers)
+        return Asked(positions, answers)
+
+    return make_profile(table, schema, proof, ask)
 
 
 def choose_samples(rows: Sequence[Row], answers: Answers) -> Samples:

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,9 @@ from fairlead.formats import pickled
 from fairlead.packing.errand import ERRAND, LEFT, Errand, Examined, Left, Refused
 from fairlead.packing.examination import Examination
 from fairlead.packing.table import Table
+from fairlead.profiles.codec import check
+from fairlead.profiles.profile import Profile
+from fairlead.schema import Schema, Sensitivity
 
 __all__ = ["MEMORY", "SECONDS", "clean_environment", "examine_apart", "last_words"]
 
@@ -57,8 +61,15 @@ _KINDS: dict[str, type[FairleadError]] = {
 _NO_REASON = "Nothing was registered. Open the file in a Python of your own to see what it does."
 
 
-def examine_apart(
-    original: Path, table: Table, *, measure: bool = True, memory: int = MEMORY, seconds: float = SECONDS
+def examine_apart(  # noqa: PLR0913 - as `examine`, with the limits of a process
+    original: Path,
+    table: Table,
+    *,
+    measure: bool = True,
+    reference: Table | None = None,
+    sensitive: Mapping[str, Sensitivity] | None = None,
+    memory: int = MEMORY,
+    seconds: float = SECONDS,
 ) -> Examination:
     """Examine the model in a file without opening it in this process.
 
@@ -66,6 +77,8 @@ def examine_apart(
         original: A pickle, cloudpickle or joblib file.
         table: The table it was trained on.
         measure: Whether metrics are wanted.
+        reference: A held-out table for the profile.
+        sensitive: Columns whose values no profile may hold.
         memory: The most address space of the opener, in bytes.
         seconds: The longest it may take.
 
@@ -77,12 +90,18 @@ def examine_apart(
     """
     with tempfile.TemporaryDirectory(prefix="fairlead-opener-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        _hand_over(table, folder / "table.pickle")
+        marked = dict(sensitive or {})
         errand = Errand(
-            str(original.resolve()), str(folder / "table.pickle"), memory, _processor_seconds(seconds), measure
+            str(original.resolve()),
+            _hand_over(table, folder / "table.pickle"),
+            memory,
+            _processor_seconds(seconds),
+            measure,
+            "" if reference is None else _hand_over(reference, folder / "reference.pickle"),
+            marked,
         )
         left = _send(errand, folder, seconds)
-    return _checked(left.examination)
+    return _checked(left.examination, marked)
 
 
 def _processor_seconds(seconds: float) -> int:
@@ -90,9 +109,10 @@ def _processor_seconds(seconds: float) -> int:
     return int(seconds * (os.cpu_count() or 1)) + 1
 
 
-def _hand_over(table: Table, path: Path) -> None:
-    """Write the table for the opener; only a pickle keeps every dtype, and it travels away from us."""
+def _hand_over(table: Table, path: Path) -> str:
+    """Write a table for the opener; only a pickle keeps every dtype, and it travels away from us."""
     pickled.save(table, path)
+    return str(path)
 
 
 def _send(errand: Errand, folder: Path, seconds: float) -> Examined:
@@ -187,6 +207,24 @@ def _lines(text: str) -> list[str]:
     return [plain for line in text.splitlines() if (plain := _plain(line).strip())]
 
 
+def _profiled(profile: Profile, schema: Schema, sensitive: Mapping[str, Sensitivity]) -> bool:
+    """Whether the profile is one, of this schema, and holds nothing of what is sensitive."""
+    try:
+        check(profile)
+    except InvalidInput:
+        return False
+    inputs = tuple(one for one in profile.features if one.role == "input")
+    outputs = len(profile.features) - len(inputs)
+    return (
+        tuple(one.name for one in inputs) == schema.names
+        and all(one.withheld for one in inputs if one.name in sensitive)
+        and not any(one.name in sensitive for one in profile.relations)
+        and outputs <= len(schema.output.classes) + 2
+        and len(profile.relations) <= len(inputs) * max(len(schema.output.classes), 1)
+        and len(profile.calibrations) <= max(len(schema.output.classes), 1)
+    )
+
+
 def _plain(text: str) -> str:
     """Foreign text without control characters, at most 600 characters of it."""
     return "".join(
@@ -195,7 +233,7 @@ def _plain(text: str) -> str:
     )
 
 
-def _checked(examination: Examination) -> Examination:
+def _checked(examination: Examination, sensitive: Mapping[str, Sensitivity] | None = None) -> Examination:
     """The examination, if its parts agree with each other.
 
     Types alone do not say so, and what follows relies on it.
@@ -211,6 +249,7 @@ def _checked(examination: Examination) -> Examination:
         and len(examination.attempts) <= 8
         and all(len(attempt.worst_rows) <= 10 for attempt in examination.attempts)
         and (examination.proof is None or examination.proof.road != "worker")
+        and _profiled(examination.profile, schema, sensitive or {})
     )
     if not agree:
         raise BundleError("The opener's process left an examination whose parts do not fit together.", hint=_NO_REASON)

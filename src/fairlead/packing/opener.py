@@ -58,10 +58,20 @@ def main(folder: Path) -> None:
 
 
 def _examined(errand: Errand) -> Examined:
-    # The table comes from the parent and is opened first, before anybody else's code has run here.
+    # The tables come from the parent and are opened first, before anybody else's code has run here.
     table = pickled.load(Path(errand.table))
+    reference = pickled.load(Path(errand.reference)) if errand.reference else None
     model = _open(errand.original)
-    return Examined(examine(model, table, say=lambda line: print(line, flush=True), measure=errand.measure))  # noqa: T201 - the parent reads it
+    return Examined(
+        examine(
+            model,
+            table,
+            say=lambda line: print(line, flush=True),  # noqa: T201 - the parent reads it
+            measure=errand.measure,
+            reference=reference,
+            sensitive=errand.sensitive,
+        )
+    )
 
 
 def _open(path: str) -> Any:

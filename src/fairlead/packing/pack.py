@@ -23,7 +23,7 @@ import cloudpickle
 import msgspec
 
 from fairlead.bundle.manifest import Attempt, ParityReport
-from fairlead.bundle.reader import MANIFEST, Bundle, list_files, open_bundle
+from fairlead.bundle.reader import MANIFEST, PROFILE, Bundle, list_files, open_bundle
 from fairlead.bundle.seal import seal
 from fairlead.errors import BundleError, Conflict, InvalidInput, NotFound, ParityFailed, StorageError
 from fairlead.formats import pickled
@@ -33,10 +33,11 @@ from fairlead.packing.environment import describe_environment, distributions, gi
 from fairlead.packing.examination import TOLERANCE, Examination, Say
 from fairlead.packing.metrics import check_metrics
 from fairlead.packing.plots import take_plots
-from fairlead.packing.table import Table, plain_value, take_table
+from fairlead.packing.table import Table, plain_value, take_reference, take_table
 from fairlead.packing.verify import verify_bundle
+from fairlead.profiles.codec import to_bytes
 from fairlead.refs import check_name
-from fairlead.schema import Value
+from fairlead.schema import Sensitivity, Value, check_sensitive
 from fairlead.storage.digest import file_digest
 
 __all__ = ["Limits", "pack"]
@@ -69,6 +70,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
     plots: Mapping[str, Any] | Iterable[Any] | None = None,
     description: str = "",
     descriptions: Mapping[str, str] | None = None,
+    reference: Any = None,
+    sensitive: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     say: Say = lambda _: None,
 ) -> Bundle:
@@ -86,6 +89,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         plots: matplotlib figures or PNG and SVG files, in a row or by name.
         description: For people.
         descriptions: What each column means, by name, and under the target's name what is predicted; for the end user's page.
+        reference: A held-out table for the profile, which training rows would flatter; see `take_reference`.
+        sensitive: Columns whose entries are nowhere kept or counted as they are: "hash" or "drop", by name.
         limits: Of the process that opens a file.
         say: Told what is being done, a line each.
 
@@ -107,6 +112,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         dict(descriptions or {}),
         limits or Limits(),
         say,
+        None if reference is None else take_reference(reference, target),
+        check_sensitive(sensitive or {}),
     )
     if to.exists():
         raise Conflict(f"{str(to)!r} exists already.", hint="A bundle never changes; name another folder.")
@@ -132,6 +139,8 @@ class _Given(msgspec.Struct, frozen=True):
     descriptions: dict[str, str]
     limits: Limits
     say: Say
+    reference: Table | None
+    sensitive: dict[str, Sensitivity]
 
 
 def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
@@ -143,9 +152,17 @@ def _lay_out(model: Any, table: Table, given: _Given, folder: Path) -> Bundle:
     else:
         from fairlead.packing.examine import examine  # imports the frameworks, which a file's road leaves to the opener
 
-        examination = examine(model, table, say=say, measure=given.metrics is None)
+        examination = examine(
+            model,
+            table,
+            say=say,
+            measure=given.metrics is None,
+            reference=given.reference,
+            sensitive=given.sensitive,
+        )
         _save(model, folder / "model" / "original.pkl", examination.modules)
-    examination = msgspec.structs.replace(examination, schema=examination.schema.described(given.descriptions))
+    schema = examination.schema.marked(given.sensitive).described(given.descriptions)
+    examination = msgspec.structs.replace(examination, schema=schema)
     for attempt in examination.attempts:
         say(f"Road {attempt.road!r}: {attempt.reason}")
     report = ParityReport("worker", TOLERANCE, examination.attempts)
@@ -202,7 +219,13 @@ def _examine_file(path: Path, table: Table, given: _Given, folder: Path) -> Exam
     digest = file_digest(original)
     given.say(f"Opening {path.name} in a process of its own.")
     examination = isolation.examine_apart(
-        original, table, measure=given.metrics is None, memory=given.limits.memory, seconds=given.limits.seconds
+        original,
+        table,
+        measure=given.metrics is None,
+        reference=given.reference,
+        sensitive=given.sensitive,
+        memory=given.limits.memory,
+        seconds=given.limits.seconds,
     )
     # The opener runs as the same user; what it could reach is looked at again before it is sealed.
     if (
@@ -267,6 +290,7 @@ def _write(folder: Path, examination: Examination) -> None:
     """What serving needs."""
     _json(folder / "schema.json", examination.schema)
     _json(folder / "samples.json", examination.samples)
+    (folder / PROFILE).write_bytes(to_bytes(examination.profile))
     _json(folder / "environment.json", describe_environment(examination.modules, examination.form))
     proof = examination.proof
     if proof is None:
@@ -294,12 +318,23 @@ def _write_facts(folder: Path, examination: Examination, table: Table, given: _G
             "target": table.target_name,
             "sha256": table.digest,
             "metrics": "measured on the training table" if given.metrics is None else "given by the author",
+            "profile": _profiled(given.reference or table, examination, held_out=given.reference is not None),
             "description": given.description,
             "uncommitted_changes": dirty,
         },
     )
     for name, content in given.plots.items():
         (metadata / "plots" / name).write_bytes(content)
+
+
+def _profiled(table: Table, examination: Examination, *, held_out: bool) -> dict[str, Value]:
+    """Of which table the profile is, and of how many of its rows."""
+    return {
+        "of": "held-out table" if held_out else "training table",
+        "rows": examination.profile.rows,
+        "source": table.source,
+        "sha256": table.digest,
+    }
 
 
 def _json(path: Path, value: Any) -> None:

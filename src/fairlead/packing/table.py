@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fairlead.schema import Column, ColumnType, Row, Value
 
-__all__ = ["Table", "column_type", "order_columns", "plain_value", "rows_of", "take_table"]
+__all__ = ["Table", "column_type", "order_columns", "plain_value", "rows_of", "spread", "take_reference", "take_table"]
 
 READ_FROM = (".parquet", ".csv", ".csv.gz", ".jsonl")
 """The endings of table files that are read."""
@@ -101,6 +101,22 @@ def take_table(data: Any, target: Any = None, *, names: Sequence[str] | None = N
     return Table(frame.reset_index(drop=True), series, name, named, source, digest)
 
 
+def take_reference(reference: Any, target: Any) -> Table:
+    """A held-out table, for a profile that the model's own training rows do not flatter.
+
+    Args:
+        reference: As the training table; or a pair of table and target, where the training table's target was given as entries.
+        target: What was given for the training table.
+
+    Raises:
+        InvalidInput: As `take_table`; a target that has a name must be among the table's columns.
+        NotFound: There is no such file.
+    """
+    if isinstance(reference, tuple) and len(reference) == 2:
+        return take_table(*reference)
+    return take_table(reference, target if isinstance(target, str) else None)
+
+
 def column_type(series: pd.Series[Any]) -> ColumnType:
     """What the entries of a column are, missing ones left aside.
 
@@ -154,6 +170,13 @@ def rows_of(frame: pd.DataFrame, columns: Sequence[Column]) -> list[Row]:
     """The frame's rows as plain values in the order of `columns`; every kind of missing entry becomes `None`."""
     lists = [_plain_column(frame[column.name], column.type) for column in columns]
     return list(zip(*lists, strict=True))
+
+
+def spread(rows: int, most: int) -> list[int]:
+    """Positions of at most `most` of `rows` rows, evenly spread, so that a sorted table is seen from end to end."""
+    if rows <= most:
+        return list(range(rows))
+    return [position * rows // most for position in range(most)]
 
 
 def plain_value(value: Any) -> Value:

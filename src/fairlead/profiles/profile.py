@@ -13,13 +13,14 @@ Everything here is data; `binning` chooses bins, `counting` fills them, `merging
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "NOTHING",
     "Calibration",
     "Feature",
     "Grid",
@@ -243,3 +244,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     def __rich_repr__(self) -> Any:
         yield "rows", self.rows
         yield "features", [one.name for one in self.features]
+
+
+NOTHING: Final = Profile(0, ())
+"""Of no table."""

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fairlead.errors import InvalidInput
-from fairlead.packing.examine import _check_answers, _in_words, choose_samples, spread
+from fairlead.packing.examine import _check_answers, _in_words, choose_samples
 from fairlead.packing.original import Answers
+from fairlead.packing.table import spread
 from fairlead.schema import Column, Output, Schema
 
 
