@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
+from loguru import logger
 
 from fairlead.config import Config
 from fairlead.errors import Conflict, FairleadError, Forbidden, InvalidInput, Overloaded
@@ -47,6 +48,7 @@ __all__ = [
     "deliver_here",
     "deliver_tokens_here",
     "gateway_settings",
+    "monitor",
     "operator_url",
     "serve",
     "service_status",
@@ -106,6 +108,8 @@ def serve(
                 settings.name, [sys.executable, "-m", "fairlead.serving.processes.process", encode_settings(settings)]
             )
         supervisor.add("control", _control_command(config))
+        if is_watching(config):
+            supervisor.add("monitor", _monitor_command(config))
         _wait_until_ready(supervisor, config.workers, until)
         if not supervisor.stopping:
             on_ready(url(config.host, port))
@@ -116,6 +120,42 @@ def _control_command(config: Config) -> list[str]:
     where = ["--console-host", config.console_host, "--console-port", str(config.console_port)]
     told = ["--home", str(config.paths.home), "control", *where]
     return [sys.executable, "-m", "fairlead.cli.main", *told]
+
+
+def is_watching(config: Config) -> bool:
+    """Whether reports are made here: what that needs is installed, and there is a log to make them of."""
+    if not config.event_log:
+        return False
+    missing = [name for name in ("polars", "pyarrow") if find_spec(name) is None]
+    if missing:
+        logger.info(
+            "{missing} is not installed, so nothing is monitored: pip install 'fairlead[monitor]'", missing=missing[0]
+        )
+    return not missing
+
+
+def _monitor_command(config: Config) -> list[str]:
+    return [sys.executable, "-m", "fairlead.cli.main", "--home", str(config.paths.home), "monitor", "run"]
+
+
+def monitor(config: Config) -> None:
+    """Run the monitor process until SIGTERM or SIGINT: compact events, make the reports that are due, tell what they say.
+
+    Raises:
+        Conflict: Another one runs in this home.
+    """
+    from fairlead.app import monitor_of, open_alerts, open_stores
+    from fairlead.monitor.notices import notice_alert
+    from fairlead.monitor.process import run
+
+    set_up_logs(config.log_format, "monitor")
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported, which is after here
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with closing(open_alerts(config)) as alerts:
+        watcher = monitor_of(config, open_stores(config), tell=lambda notice: alerts.tell(notice_alert(notice)))
+        run(watcher, config.paths.run, stop)
 
 
 def control(config: Config) -> None:

@@ -29,7 +29,7 @@ from fairlead.monitor.report import Window
 from fairlead.monitor.settings import Alerting, Expectation, Objectives, Settings, Thresholds
 from fairlead.monitor.windows import reference_windows, rhythm_of
 
-__all__ = ["PARTS", "Tables", "assigned", "overlaid", "settings_of", "tables_of"]
+__all__ = ["PARTS", "Tables", "assigned", "overlaid", "plain", "settings_of", "tables_of"]
 
 PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "thresholds": Thresholds,
@@ -121,6 +121,13 @@ def settings_of(values: Mapping[str, Any], source: str) -> Settings:
         raise _refused(error, source) from error
     _check_together(settings, source)
     return settings
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """Every setting with its value, for people and programs who want to see all."""
+    found = msgspec.structs.asdict(settings)
+    found |= {part: msgspec.structs.asdict(found[part]) for part in PARTS}
+    return {**found, "expectations": {name: msgspec.to_builtins(one) for name, one in settings.expectations.items()}}
 
 
 def assigned(pairs: Iterable[str]) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Which measures a report asks, and with what: a table, so that a further one is a line.
+
+Each takes the case as a whole and hands what its own function wants; what a case lacks, such as labels, is for that function to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from fairlead.monitor.baseline import Baseline, first_of, given, of_labelled, of_profile
+from fairlead.monitor.drift import drift_tests, exact_tests
+from fairlead.monitor.gathered import Gathered
+from fairlead.monitor.labelled import Labelled
+from fairlead.monitor.performance import performance
+from fairlead.monitor.records import Version
+from fairlead.monitor.report import Area
+from fairlead.monitor.settings import Settings
+from fairlead.monitor.verdicts import Test
+from fairlead.profiles.counting import Batch
+from fairlead.profiles.profile import Profile
+from fairlead.schema import label_text
+
+__all__ = ["ALL", "Case", "drifted", "exactly"]
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A window beside what it is held against.
+
+    Attributes:
+        settings: How it is judged.
+        version: Whose profile and schema are the measure.
+        gathered: The window's rows in sum.
+        current: The window, counted; of one segment, that part.
+        reference: What it is held against; `None` where there is nothing.
+        text: The reference, for people.
+        past: The labelled answers of the reference, where it is a window.
+        segment: The part of the traffic; empty for all.
+    """
+
+    settings: Settings
+    version: Version
+    gathered: Gathered
+    current: Profile
+    reference: Profile | None
+    text: str
+    past: Labelled | None = None
+    segment: str = ""
+
+
+def drifted(case: Case) -> Sequence[Test]:
+    """Drift by the bins."""
+    if case.reference is None:
+        return []
+    return drift_tests(case.reference, case.current, case.settings, case.segment)
+
+
+def exactly(reference: Batch, current: Batch, case: Case) -> Sequence[Test]:
+    """Drift by the values."""
+    return exact_tests(reference, current, case.settings)
+
+
+def performed(case: Case) -> Sequence[Test]:
+    """Model quality on labels."""
+    return performance(case.gathered.labelled(case.version.schema), _baseline(case), case.settings)
+
+
+def _baseline(case: Case) -> Baseline:
+    """The window of the past where that is the reference; else the author's figures, else those of the training data."""
+    if case.past is not None:
+        return of_labelled(case.past, case.text)
+    classes = tuple(label_text(one) for one in case.version.schema.output.classes)
+    author = given(case.version.metrics, binary=len(classes) <= 2)
+    profile = case.version.profile
+    return author if profile is None else first_of(author, of_profile(profile, classes, "its training data"))
+
+
+ALL: Final[tuple[tuple[Area, Callable[[Case], Sequence[Test]]], ...]] = (("model", performed),)
+"""What is asked of every window, and of what area it is where it fails; drift is asked apart, because it may be exact."""
