@@ -22,7 +22,7 @@ from fairlead.columns import Names, Numbers
 from fairlead.profiles.binning import grid, moments, upper_ends
 from fairlead.profiles.levels import named, sayable, tally
 from fairlead.profiles.profile import Calibration, Feature, Grid, Moments, NameCounts, NumberCounts, Profile, Relation
-from fairlead.profiles.truth import empty_calibration, empty_relation, met, outcome, related, scaled
+from fairlead.profiles.truth import empty_calibration, empty_relation, met, outcome, product, related, scaled
 from fairlead.schema import Column, Schema, label_text
 
 __all__ = ["MOST_LEVELS", "MOST_NEW", "Batch", "count", "profile_of", "shape"]
@@ -316,7 +316,7 @@ def _summed(empty: Moments, finite: _Array, *, withheld: bool) -> Moments:
         return empty
     z = scaled(finite, empty.centre, empty.scale)
     ends = float(finite[0]), float(finite[-1])
-    return Moments(empty.centre, empty.scale, len(finite), float(z.sum()), float(z @ z), *ends)
+    return Moments(empty.centre, empty.scale, len(finite), float(z.sum()), product(z, z), *ends)
 
 
 def _counted_names(one: NameCounts, column: Names) -> NameCounts:

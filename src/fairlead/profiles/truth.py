@@ -15,7 +15,7 @@ from fairlead.profiles.binning import grid, moments, upper_ends
 from fairlead.profiles.levels import level_of
 from fairlead.profiles.profile import Calibration, Relation
 
-__all__ = ["empty_calibration", "empty_relation", "met", "outcome", "related", "scaled"]
+__all__ = ["empty_calibration", "empty_relation", "met", "outcome", "product", "related", "scaled"]
 
 _FARTHEST: Final = 1e140
 """Scaled values beyond this count as this: their squares must add up to a number."""
@@ -32,6 +32,11 @@ def scaled(values: _Array, centre: float = 0.0, scale: float = 1.0) -> _Array:
         away = values - centre
         away /= scale
         return np.clip(away, -_FARTHEST, _FARTHEST, out=away)
+
+
+def product(x: _Array, y: _Array) -> float:
+    """Σ xy, by pairs, which loses fewer digits. Without BLAS, whose threads spin for each other on busy cores: 40 ms instead of one."""
+    return float((x * y).sum())
 
 
 def outcome(target: Numbers | Names, against: str) -> _Array:
@@ -69,7 +74,7 @@ def related(empty: Relation, column: Numbers | Names | None, truth: _Array) -> R
     if not both.all():
         x, y = x[both], y[both]
     x, y = (scaled(one, empty.centres[at], empty.scales[at]) for at, one in enumerate((x, y)))
-    of_x, of_y, of_xx, of_yy, of_xy = map(float, (x.sum(), y.sum(), x @ x, y @ y, x @ y))
+    of_x, of_y, of_xx, of_yy, of_xy = float(x.sum()), float(y.sum()), product(x, x), product(y, y), product(x, y)
     return msgspec.structs.replace(empty, count=len(x), sums=(of_x, of_y, of_xx, of_yy, of_xy))
 
 
