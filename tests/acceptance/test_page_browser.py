@@ -1,6 +1,7 @@
 """The pages in a real browser: with and without JavaScript, light and dark, wide and narrow."""
 
 import csv
+import fcntl
 import os
 import re
 import shutil
@@ -41,14 +42,27 @@ def axe(request):
     npm = shutil.which("npm")
     folder = request.config.cache.mkdir("axe-core") / AXE
     source = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not source.exists():
-        if npm is None:
-            lacking("npm is not installed; axe-core cannot be fetched.")
-        folder.mkdir(exist_ok=True)
-        command = [npm, "install", "--prefix", str(folder), "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run([*command, f"axe-core@{AXE}"], capture_output=True, text=True, timeout=100, check=False)
-        if done.returncode:
-            lacking(f"axe-core could not be fetched: {done.stderr[-500:]}")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes may want it at once
+        if not source.exists():
+            if npm is None:
+                lacking("npm is not installed; axe-core cannot be fetched.")
+            folder.mkdir(exist_ok=True)
+            command = [
+                npm,
+                "install",
+                "--prefix",
+                str(folder),
+                "--no-save",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+            ]
+            done = subprocess.run(
+                [*command, f"axe-core@{AXE}"], capture_output=True, text=True, timeout=100, check=False
+            )
+            if done.returncode:
+                lacking(f"axe-core could not be fetched: {done.stderr[-500:]}")
     return source.read_text(encoding="utf-8")
 
 
