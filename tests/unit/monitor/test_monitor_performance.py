@@ -12,6 +12,7 @@ from fairlead.monitor.metric import canonical
 from fairlead.monitor.performance import performance
 from fairlead.monitor.settings import DEFAULTS, Settings, Thresholds
 from fairlead.monitor.verdicts import verdicts
+from fairlead.monitor.words import percent
 from fairlead.profiles.profile import Calibration, Grid, Moments, NumberCounts, Profile
 from fairlead.stats.estimates import exactly
 
@@ -214,7 +215,7 @@ def test_few_labels_are_told_and_not_judged():
 def test_a_small_share_with_labels_is_told_and_not_judged():
     found = judged(window(1, labelled=0.3), of_labelled(window(2), "before"))
     assert found["roc_auc"].verdict == "insufficient"
-    assert "50.0 % are needed" in found["roc_auc"].because
+    assert f"{percent(0.5)} are needed" in found["roc_auc"].because
 
 
 def test_a_difference_that_so_few_labels_cannot_show_is_insufficient():
