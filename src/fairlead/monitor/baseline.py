@@ -149,7 +149,8 @@ def _refined(calibration: Calibration) -> tuple[Numbers, Numbers, Numbers]:
         else np.array([[score], [share], [rows]])
         for place, score, share, rows in zip(places, scores, truth, weights, strict=True)
     ]
-    at, shares, rows = np.concatenate(found, axis=1)
+    parts = np.concatenate(found, axis=1)
+    at, shares, rows = parts[:, parts[2] > 0]  # where a bin's mean is near its end, its other end has no rows
     return at, shares, rows
 
 
