@@ -24,7 +24,7 @@ from fairlead.schema import Schema, label_text
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["answered", "batch_of", "column_of", "joined_frames", "labelled_of", "of_level"]
+__all__ = ["INPUT", "answered", "batch_of", "column_of", "joined_frames", "labelled_of", "of_level"]
 
 INPUT: Final = "input."
 PROBABILITY: Final = "probability."

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from fairlead.monitor.batches import answered, joined_frames, labelled_of
+from fairlead.monitor.batches import INPUT, answered, joined_frames, labelled_of
 from fairlead.monitor.labelled import Labelled
 from fairlead.monitor.report import Labels
 from fairlead.schema import Schema
@@ -37,6 +38,8 @@ class Gathered(msgspec.Struct, frozen=True):
         models: Answered rows by version, the stable variant's first.
         statuses: Rows by what they were answered with: "ok", or the code of an error.
         labels: How many answers have a label, and after how long they came.
+        columns: The inputs that its rows have.
+        distinct: How many different rows were answered; `None` where they are too many to be counted.
         outcomes: One line a row, or every `stride`-th.
         stride: As said.
     """
@@ -46,6 +49,8 @@ class Gathered(msgspec.Struct, frozen=True):
     models: Mapping[str, int]
     statuses: Mapping[str, int]
     labels: Labels
+    columns: tuple[str, ...]
+    distinct: int | None
     outcomes: pl.DataFrame
     stride: int
 
@@ -73,6 +78,8 @@ class _Collected:
         self._models: Counter[tuple[bool, str]] = Counter()
         self._statuses: Counter[str] = Counter()
         self._outcomes: list[pl.DataFrame] = []
+        self._columns: dict[str, None] = {}
+        self._hashes: list[NDArray[np.uint64]] | None = []
 
     def add(self, frame: pl.DataFrame) -> None:
         fine = answered(frame)
@@ -83,6 +90,9 @@ class _Collected:
             self._models[variant != _STABLE, str(model)] += part.height
         if "label" in fine.columns:
             self._labels += fine.height - fine["label"].null_count()
+        inputs = sorted(name for name in fine.columns if name.startswith(INPUT))
+        self._columns |= dict.fromkeys(name.removeprefix(INPUT) for name in inputs)
+        self._hash(fine.select(inputs))
         names = [name for name in frame.columns if name in _OUTCOMES or name.startswith("probability.")]
         self._outcomes.append(frame.select(names).gather_every(self._stride))
         self._held += self._outcomes[-1].height
@@ -90,6 +100,18 @@ class _Collected:
             self._stride *= 2
             self._outcomes = [joined_frames(self._outcomes).gather_every(2)]
             self._held = self._outcomes[0].height
+
+    def _hash(self, inputs: pl.DataFrame) -> None:
+        """Keep what stands for each row: 64 bits, of which two rows hardly ever share all."""
+        if self._answered > _MOST:
+            self._hashes = None
+        elif self._hashes is not None and inputs.width and inputs.height:
+            self._hashes.append(inputs.hash_rows().to_numpy())
+
+    def _distinct(self) -> int | None:
+        if self._hashes is None:
+            return None
+        return len(np.unique(np.concatenate(self._hashes))) if self._hashes else 0
 
     def done(self) -> Gathered:
         outcomes = joined_frames(self._outcomes)
@@ -99,7 +121,17 @@ class _Collected:
             models[model] = models.get(model, 0) + count
         coverage = self._labels / self._answered if self._answered else 0.0
         labels = Labels(self._labels, coverage, _lag(outcomes))
-        return Gathered(self._rows, self._answered, models, dict(self._statuses), labels, outcomes, self._stride)
+        return Gathered(
+            rows=self._rows,
+            answered=self._answered,
+            models=models,
+            statuses=dict(self._statuses),
+            labels=labels,
+            columns=tuple(self._columns),
+            distinct=self._distinct(),
+            outcomes=outcomes,
+            stride=self._stride,
+        )
 
 
 def _counts(series: pl.Series) -> dict[str, int]:

@@ -11,10 +11,12 @@ from typing import Final
 import msgspec
 
 from fairlead.monitor.baseline import Baseline, first_of, given, of_labelled, of_profile
+from fairlead.monitor.concept import concept
 from fairlead.monitor.drift import drift_tests, exact_tests
+from fairlead.monitor.estimate import estimate
 from fairlead.monitor.gathered import Gathered
-from fairlead.monitor.labelled import Labelled
 from fairlead.monitor.performance import performance
+from fairlead.monitor.quality import quality, refused, repeated
 from fairlead.monitor.records import Version
 from fairlead.monitor.report import Area
 from fairlead.monitor.settings import Settings
@@ -36,7 +38,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         current: The window, counted; of one segment, that part.
         reference: What it is held against; `None` where there is nothing.
         text: The reference, for people.
-        past: The labelled answers of the reference, where it is a window.
+        past: The reference's rows in sum, where it is a window; of several the nearest.
         segment: The part of the traffic; empty for all.
     """
 
@@ -46,7 +48,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     current: Profile
     reference: Profile | None
     text: str
-    past: Labelled | None = None
+    past: Gathered | None = None
     segment: str = ""
 
 
@@ -70,12 +72,52 @@ def performed(case: Case) -> Sequence[Test]:
 def _baseline(case: Case) -> Baseline:
     """The window of the past where that is the reference; else the author's figures, else those of the training data."""
     if case.past is not None:
-        return of_labelled(case.past, case.text)
+        return of_labelled(case.past.labelled(case.version.schema), case.text)
     classes = tuple(label_text(one) for one in case.version.schema.output.classes)
     author = given(case.version.metrics, binary=len(classes) <= 2)
     profile = case.version.profile
     return author if profile is None else first_of(author, of_profile(profile, classes, "its training data"))
 
 
-ALL: Final[tuple[tuple[Area, Callable[[Case], Sequence[Test]]], ...]] = (("model", performed),)
+def estimated(case: Case) -> Sequence[Test]:
+    """Model quality without labels, by what scores have meant in training."""
+    believed = case.version.profile or case.reference
+    if believed is None:
+        return []
+    return estimate(case.gathered.labelled(case.version.schema), believed, case.settings)
+
+
+def related(case: Case) -> Sequence[Test]:
+    """How the inputs go with the target."""
+    return [] if case.reference is None else concept(case.reference, case.current, case.settings)
+
+
+def sound(case: Case) -> Sequence[Test]:
+    """The quality of the data, column by column."""
+    return quality(case.reference, case.current, case.settings, columns=case.gathered.columns)
+
+
+def taken(case: Case) -> Sequence[Test]:
+    """Rows that were refused."""
+    former = case.past.statuses if case.past is not None else None
+    return refused(case.gathered.statuses, former, case.settings)
+
+
+def again(case: Case) -> Sequence[Test]:
+    """Rows that repeat others."""
+    now, past = case.gathered, case.past
+    if now.distinct is None:
+        return []
+    former = (past.answered, past.distinct) if past is not None and past.distinct is not None else None
+    return repeated(now.answered, now.distinct, former, case.settings)
+
+
+ALL: Final[tuple[tuple[Area, Callable[[Case], Sequence[Test]]], ...]] = (
+    ("quality", sound),
+    ("quality", taken),
+    ("quality", again),
+    ("model", performed),
+    ("estimate", estimated),
+    ("concept", related),
+)
 """What is asked of every window, and of what area it is where it fails; drift is asked apart, because it may be exact."""

@@ -155,7 +155,7 @@ class _Making:
             current=merged(current, self._order.panes, ALL),
             reference=normal,
             text=reference.text,
-            past=self._gathered_past(past, version) if kind != "training" else None,
+            past=_summed(past) if kind != "training" else None,
         )
         tests = [one for area, measure in measures.ALL for one in _guarded(area, measure, case)]
         tests += self._drift(case, past, schema)
@@ -220,11 +220,6 @@ class _Making:
         if kind == "past" and self._settings.reference != "past":
             text = f"the window {self._settings.reference.removeprefix('past ')} before"
         return Reference(kind, text, found.rows, Window(there[0].start, there[-1].end)), found
-
-    def _gathered_past(self, past: Sequence[Rows], version: Version) -> Any:
-        """The labelled answers of the past window; of four weeks the nearest does."""
-        found = gather(past[-1]) if past else None
-        return found.labelled(version.schema) if found is not None and found.answered else None
 
     # -- drift ---------------------------------------------------------------------------------------------------------
 
@@ -303,6 +298,12 @@ def _with_joining(gathered: Gathered, rows: Rows) -> Gathered:
         return gathered
     labels = msgspec.structs.replace(gathered.labels, unknown=found.unknown, corrected=found.corrected)
     return msgspec.structs.replace(gathered, labels=labels)
+
+
+def _summed(past: Sequence[Rows]) -> Gathered | None:
+    """The past in sum; of four weeks the nearest does."""
+    found = gather(past[-1]) if past else None
+    return found if found is not None and found.answered else None
 
 
 def _held(rows: Sequence[Rows]) -> Any:
