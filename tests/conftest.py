@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sharing import made_once
+
+# Two test processes share the cores: threads of OpenMP that spin while they wait made a training of seconds take minutes. It is read
+# when scikit-learn is first imported, here or in a process that a test starts.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How fast an example is says something of the machine and nothing of the code.
 settings.register_profile("fairlead", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -161,7 +161,7 @@ class _Halving:
 class _Compiled:
     """Answers in this process. ONNX Runtime lets go of the interpreter while it computes, so threads are enough."""
 
-    chunk = 65_536
+    chunk = 131_072
 
     def __init__(self, bundle: Bundle) -> None:
         assert bundle.graph is not None
