@@ -33,6 +33,7 @@ from fairlead.stats.estimates import (
     from_influence,
     mean_influence,
     proportion,
+    summed,
 )
 from fairlead.stats.ranking import average_precision, roc_auc, roc_auc_influence
 from fairlead.stats.residuals import (
@@ -179,7 +180,7 @@ def _many(rows: Outcomes) -> Measured:
     """More than two classes, or one: accuracy, the losses, the means over classes, and each class against the rest."""
     weights, right = rows.weights, 0.0
     for place in range(len(rows.classes)):
-        right += float(weights @ (rows.truth(place) * (rows.said == place)))
+        right += summed(weights, rows.truth(place) * (rows.said == place))
     found: Measured = {"accuracy": proportion(right, float(weights.sum()))}
     if len(rows.classes) <= _MOST_CLASSES:
         found |= _means(rows)
@@ -218,7 +219,7 @@ def _mean(parts: list[Influence], truths: list[Numbers], weights: Numbers) -> Es
 
 def _each(rows: Outcomes) -> Measured:
     """Each class against the rest; where there are many, the most frequent."""
-    sizes = [float(rows.weights @ rows.truth(place)) for place in range(len(rows.classes))]
+    sizes = [summed(rows.weights, rows.truth(place)) for place in range(len(rows.classes))]
     shown = sorted(sorted(range(len(sizes)), key=lambda place: -sizes[place])[:_SHOWN_CLASSES])
     found: Measured = {}
     for place in shown:

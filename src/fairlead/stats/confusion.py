@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from fairlead.stats.estimates import NORMAL, Estimate, Influence, Numbers, proportion
+from fairlead.stats.estimates import NORMAL, Estimate, Influence, Numbers, proportion, summed
 from fairlead.stats.interval import Interval
 
 __all__ = ["Confusion", "count_confusion", "f1", "f1_influence", "precision_influence", "recall_influence"]
@@ -55,7 +55,7 @@ def count_confusion(truth: Numbers, said: Numbers, weights: Numbers) -> Confusio
         said: 1 where it was called positive, else 0.
         weights: How many rows each stands for.
     """
-    called, positives, both = (float(weights @ one) for one in (said, truth, said * truth))
+    called, positives, both = (summed(weights, one) for one in (said, truth, said * truth))
     n = float(weights.sum())
     # Expected counts are sums of rounded numbers: what should be 0 may lie a hair below.
     counts = (both, called - both, positives - both, n - called - positives + both)
@@ -90,8 +90,8 @@ def f1_influence(truth: Numbers, said: Numbers, weights: Numbers) -> Influence:
 
 def _ratio(truth: Numbers, weights: Numbers, top_one: Numbers, bottom_one: Numbers, bottom_zero: Numbers) -> Influence:
     """Σ top / Σ bottom, where a row of outcome 0 adds nothing on top."""
-    top = float(weights @ (truth * top_one))
-    bottom = float(weights @ (truth * bottom_one + (1 - truth) * bottom_zero))
+    top = summed(weights, truth * top_one)
+    bottom = summed(weights, truth * bottom_one + (1 - truth) * bottom_zero)
     if bottom <= 0:
         return Influence(0.0, np.zeros_like(truth), np.zeros_like(truth))
     value, scale = top / bottom, float(weights.sum()) / bottom

@@ -28,6 +28,7 @@ __all__ = [
     "from_influence",
     "mean_influence",
     "proportion",
+    "summed",
     "wilson",
 ]
 
@@ -72,7 +73,12 @@ class Influence(msgspec.Struct, frozen=True):
     def variance(self, truth: Numbers, weights: Numbers) -> float:
         """Of the value: Σ w (t·one² + (1−t)·zero²) / (Σw)²."""
         squares = truth * self.one**2 + (1 - truth) * self.zero**2
-        return float(weights @ squares / weights.sum() ** 2)
+        return summed(weights, squares) / float(weights.sum()) ** 2
+
+
+def summed(weights: Numbers, values: Numbers) -> float:
+    """Σ w·x, without BLAS: its threads wait for each other on busy cores."""
+    return float((weights * values).sum())
 
 
 def exactly(value: float) -> Estimate:
@@ -124,10 +130,10 @@ def averaged(first: Numbers, weights: Numbers | None = None, second: Numbers | N
     n = float(w.sum())
     if n < 2:
         return None
-    mean = float(w @ first / n)
+    mean = summed(w, first) / n
     # Around the mean, so that no digits are lost; E(x − m)² = E x² − 2m·Ex + m².
     squares = (first - mean) ** 2 if second is None else second - 2 * mean * first + mean**2
-    error = math.sqrt(max(float(w @ squares), 0.0) / (n - 1) / n)
+    error = math.sqrt(max(summed(w, squares), 0.0) / (n - 1) / n)
     radius = float(stdtrit(n - 1, 0.975)) * error
     return Estimate(mean, error, Interval(mean - radius, mean + radius), round(n))
 
@@ -172,7 +178,7 @@ def mean_influence(parts: Sequence[Influence], truths: Sequence[Numbers], weight
         squares += truth * ((nowhere + part.one - part.zero) / count) ** 2
         left -= truth
     squares += np.clip(left, 0.0, 1.0) * (nowhere / count) ** 2
-    return sum(part.value for part in parts) / count, float(weights @ squares / weights.sum() ** 2)
+    return sum(part.value for part in parts) / count, summed(weights, squares) / float(weights.sum()) ** 2
 
 
 def _expit(x: float) -> float:

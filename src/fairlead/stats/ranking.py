@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead.stats.estimates import Estimate, Influence, Numbers, from_influence
+from fairlead.stats.estimates import Estimate, Influence, Numbers, from_influence, summed
 
 __all__ = ["average_precision", "average_precision_influence", "roc_auc", "roc_auc_influence"]
 
@@ -30,7 +30,7 @@ def roc_auc(truth: Numbers, scores: Numbers, weights: Numbers) -> Estimate | Non
     found = roc_auc_influence(truth, scores, weights)
     if found is None:
         return None
-    positives = float(weights @ truth)
+    positives = summed(weights, truth)
     smaller = min(positives, float(weights.sum()) - positives)
     n = float(weights.sum())
     if found.value in {0.0, 1.0}:
@@ -47,7 +47,7 @@ def roc_auc_influence(truth: Numbers, scores: Numbers, weights: Numbers) -> Infl
         return None
     below = (np.cumsum(zeros) - zeros / 2) / negatives
     above = 1 - (np.cumsum(ones) - ones / 2) / positives
-    area = float(ones @ below / positives)
+    area = summed(ones, below) / positives
     n = positives + negatives
     return Influence(
         area,
@@ -70,7 +70,7 @@ def average_precision(truth: Numbers, scores: Numbers, weights: Numbers) -> Esti
     if found is None:
         return None
     if found.value >= 1:
-        return _sized(from_influence(1.0, 0.0, float(weights @ truth), "logit"), n)
+        return _sized(from_influence(1.0, 0.0, summed(weights, truth), "logit"), n)
     return from_influence(found.value, found.variance(truth, weights), n, "logit")
 
 
@@ -87,7 +87,7 @@ def average_precision_influence(truth: Numbers, scores: Numbers, weights: Number
         return None
     above = np.cumsum(rows[::-1])[::-1] / n
     precision = np.cumsum(ones[::-1])[::-1] / n / above
-    value = min(float(ones @ precision / positives), 1.0)
+    value = min(summed(ones, precision) / positives, 1.0)
     a, b = np.cumsum(ones / n / above), np.cumsum(ones / n * precision / above)
     share = positives / n
     return Influence(value, ((precision - value + a - b) / share)[place], (-b / share)[place])
