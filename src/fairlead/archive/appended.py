@@ -9,6 +9,7 @@ Rows are the plain lists that MessagePack gives, because they are turned to colu
 
 from __future__ import annotations
 
+import gc
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,11 @@ from zlib import crc32
 
 import msgspec
 
-from fairlead.archive.manifest import Followed
+from fairlead.archive.manifest import Followed, Kind
 from fairlead.eventlog import segment
 from fairlead.events import Columns
 
-__all__ = ["Block", "Raw", "read_new"]
+__all__ = ["Block", "Group", "Raw", "read_new"]
 
 Raw = list[Any]
 """An event as MessagePack gives it: its tag, then its fields in order."""
@@ -36,18 +37,32 @@ _decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
 _decode_one = msgspec.msgpack.Decoder(list[Any]).decode
 
 
+class Group(msgspec.Struct, frozen=True, gc=False):
+    """Rows of one kind and endpoint, with equally many fields; predictions also of one version.
+
+    Attributes:
+        kind: What they are.
+        endpoint: Whose.
+        columns: What the positions of predictions mean; `None` for the others.
+        rows: The events, at least one, in order.
+    """
+
+    kind: Kind
+    endpoint: str
+    columns: Columns | None
+    rows: list[Raw]
+
+
 class Block(msgspec.Struct, frozen=True, gc=False):
     """Some frames of a segment.
 
     Attributes:
-        rows: The events, in order, without the facts that introduce columns.
-        columns: What positions mean, by version; of the frames before, too.
+        groups: The events, without the facts that introduce columns.
         followed: How far the segment was read with this block.
         bytes: How many bytes it stood for.
     """
 
-    rows: list[Raw]
-    columns: dict[str, Columns]
+    groups: list[Group]
     followed: Followed
     bytes: int
 
@@ -103,40 +118,37 @@ class _Reader:
                     return
                 self._damaged += 1
                 offset += skipped
-                yield Block([], self._columns, self._followed(offset), skipped)
+                yield Block([], self._followed(offset), skipped)
                 continue
             wanted = size
             yield from self._decoded(payloads, offset)
             offset += end
 
     def _decoded(self, payloads: list[bytes], offset: int) -> Iterator[Block]:
-        """The payloads in smaller blocks; one ends where a version is introduced."""
+        """The payloads in smaller blocks."""
         for first in range(0, len(payloads), _AT_ONCE):
             some = payloads[first : first + _AT_ONCE]
-            rows, plain = self._rows(some)
-            start = 0
-            for place in () if plain else [at for at, row in enumerate(rows) if row and row[0] == "c"]:
-                size = _size(some[start:place])
-                offset += size
-                yield Block(_facts(rows[start:place]), self._columns, self._followed(offset), size)
-                self._introduce(rows[place], offset)
-                start = place
-            size = _size(some[start:])
+            size = _size(some)
+            groups = _plain(some, self._columns)
+            if groups is None:
+                yield from self._mixed(some, offset)
+            else:
+                yield Block(groups, self._followed(offset + size), size)
             offset += size
-            yield Block(rows if plain else _facts(rows[start:]), self._columns, self._followed(offset), size)
 
-    def _rows(self, payloads: list[bytes]) -> tuple[list[Raw], bool]:
-        """The payloads as rows, and whether all are plain facts. One that nobody understands is counted, and empty here."""
-        try:
-            rows = _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + b"".join(payloads))
-            forms = {(row[0], len(row)) for row in rows}
-            if len(rows) == len(payloads) and all(length >= _LEAST[tag] for tag, length in forms):
-                return rows, all(tag != "c" for tag, _ in forms)
-        except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
-            pass
+    def _mixed(self, payloads: list[bytes], offset: int) -> Iterator[Block]:
+        """Payloads among which versions are introduced, or which nobody understands: those are counted and left out."""
         rows = [_understood(one) for one in payloads]
         self._damaged += sum(not row for row in rows)
-        return rows, False
+        start = 0
+        for place in [*(at for at, row in enumerate(rows) if row and row[0] == "c"), len(rows)]:
+            size = _size(payloads[start:place])
+            offset += size
+            facts = [row for row in rows[start:place] if row and row[0] != "c"]
+            yield Block(_grouped(facts, self._columns), self._followed(offset), size)
+            if place < len(rows):
+                self._introduce(rows[place], offset)
+            start = place
 
     def _introduce(self, row: Raw, begin: int) -> None:
         columns = Columns(row[1], row[2], tuple(row[3]), tuple(row[4]))
@@ -178,12 +190,46 @@ def _size(payloads: list[bytes]) -> int:
     return sum(map(len, payloads)) + _HEAD.size * len(payloads)
 
 
-_LEAST: Final = {"p": 13, "m": 14, "f": 4, "c": 5}
+_KINDS: Final[dict[str, Kind]] = {"p": "prediction", "m": "mirrored", "f": "feedback"}
+_LEAST: Final = {"p": 13, "m": 14, "f": 4}
 """The least length of a row, by its tag: what has a default came later."""
 
 
-def _facts(rows: list[Raw]) -> list[Raw]:
-    return [row for row in rows if row and row[0] != "c"]
+def _plain(payloads: list[bytes], columns: dict[str, Columns]) -> list[Group] | None:
+    """Payloads by kind, endpoint and version; `None` where they must be looked at one by one."""
+    collecting = gc.isenabled()
+    gc.disable()  # thousands of lists that all live: there is nothing to collect, and looking costs more than decoding
+    try:
+        rows = _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + b"".join(payloads))
+        return _grouped(rows, columns) if len(rows) == len(payloads) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+        return None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _grouped(rows: list[Raw], columns: dict[str, Columns]) -> list[Group]:
+    """Rows by kind, endpoint and version.
+
+    Raises:
+        LookupError: One is none of our facts.
+        TypeError: The same; or it introduces columns, whose names are a list.
+    """
+    found: dict[tuple[str, int, str, str], list[Raw]] = {}
+    for row in rows:
+        tag = row[0]
+        key = (tag, len(row), row[3], "" if tag == "f" else row[4])
+        some = found.get(key)
+        if some is None:
+            if len(row) < _LEAST[tag]:
+                raise LookupError
+            found[key] = some = []
+        some.append(row)
+    return [
+        Group(_KINDS[tag], endpoint, columns.get(model, Columns(model, "", (), ())) if tag == "p" else None, some)
+        for (tag, _, endpoint, model), some in found.items()
+    ]
 
 
 def _understood(payload: bytes) -> Raw:

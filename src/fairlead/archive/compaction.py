@@ -29,7 +29,6 @@ from fairlead.archive.manifest import FOLDER, Followed, Leaving, Ledger, Part, n
 from fairlead.archive.merging import merge, to_merge
 from fairlead.archive.retention import Pruned, expired
 from fairlead.archive.sheets import Sheets, day_of
-from fairlead.archive.tables import grouped
 from fairlead.eventlog import segment
 from fairlead.eventlog.reader import segments
 
@@ -164,7 +163,7 @@ class _Work:
                 continue
             damaged = 0
             for block in read_new(path, followed, closed=not held):
-                damaged += sum(sheets.add(group) for group in grouped(block.rows, block.columns))
+                damaged += sum(map(sheets.add, block.groups))
                 read = block.followed
                 taken[name_of(path)] = msgspec.structs.replace(read, damaged=read.damaged + damaged)
                 size += block.bytes
@@ -310,4 +309,4 @@ def _changed(path: Path, part: Part) -> str:
 
 def _may_be_read(path: Path, followed: Followed) -> bool:
     """Whether more of a segment can be read than was."""
-    return any(block.rows or block.followed != followed for block in read_new(path, followed, closed=True))
+    return any(block.groups or block.followed != followed for block in read_new(path, followed, closed=True))

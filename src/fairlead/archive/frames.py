@@ -138,32 +138,45 @@ def _as_text(values: pl.Series) -> pl.Series:
     return values.replace_strict(unique, pl.Series(texts, dtype=pl.String), default=None, return_dtype=pl.String)
 
 
-def _gathered(pieces: Iterator[Piece]) -> Iterator[pl.DataFrame]:
-    """The rows of pieces that follow each other and have the same columns, in frames that are not small."""
-    some: list[pl.DataFrame] = []
-    layout = ""
-    for piece in pieces:
+class _Gathering:
+    """Frames with the same columns that follow each other, until they are worth one frame."""
+
+    def __init__(self, layout: str) -> None:
+        self.rows = 0
+        self._layout = layout
+        self._frames: list[pl.DataFrame] = []
+        self._types: dict[str, pl.DataType] = {}
+
+    def takes(self, piece: Piece) -> bool:
+        """Take a piece in, if it fits: it has the same columns, and of the same types; a column without any value has each."""
         frame = piece.frame.drop("exact")
-        if some and (piece.layout != layout or not _fits(some, frame) or sum(map(len, some)) + len(frame) > 2 * ROWS):
-            yield _joined(some)
-            some = []
-        some.append(frame)
-        layout = piece.layout
-    if some:
-        yield _joined(some)
-
-
-def _fits(some: list[pl.DataFrame], frame: pl.DataFrame) -> bool:
-    """Whether the columns of a frame have the types that they have in the others; one without any value has all."""
-    for name, kind in frame.schema.items():
-        if kind == pl.Null:
-            continue
-        if any(other.schema[name] not in {kind, pl.Null} for other in some):
+        if self.rows + len(frame) > 2 * ROWS or (piece.layout != self._layout):
             return False
-    return True
+        types = {name: kind for name, kind in frame.schema.items() if kind != pl.Null}
+        if any(self._types.get(name, kind) != kind for name, kind in types.items()):
+            return False
+        self._types |= types
+        self._frames.append(frame)
+        self.rows += len(frame)
+        return True
+
+    def frame(self) -> pl.DataFrame:
+        """All in one."""
+        joined = self._frames[0] if len(self._frames) == 1 else pl.concat(self._frames, how="vertical_relaxed")
+        empty = [name for name, kind in joined.schema.items() if kind == pl.Null]
+        return joined.with_columns(pl.col(empty).cast(pl.Float64)) if empty else joined
 
 
-def _joined(some: list[pl.DataFrame]) -> pl.DataFrame:
-    frame = some[0] if len(some) == 1 else pl.concat(some, how="vertical_relaxed")
-    empty = [name for name, kind in frame.schema.items() if kind == pl.Null]
-    return frame.with_columns(pl.col(empty).cast(pl.Float64)) if empty else frame
+def _gathered(pieces: Iterator[Piece]) -> Iterator[pl.DataFrame]:
+    """The rows of pieces in frames that are not small."""
+    some: _Gathering | None = None
+    for piece in pieces:
+        if some is not None and some.takes(piece):
+            continue
+        if some is not None:
+            yield some.frame()
+        some = _Gathering(piece.layout)
+        taken = some.takes(piece)
+        assert taken
+    if some is not None:
+        yield some.frame()

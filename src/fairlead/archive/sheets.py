@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fairlead.archive import disk
-from fairlead.archive.appended import Raw
+from fairlead.archive.appended import Group, Raw
 from fairlead.archive.manifest import Kind, Part
 from fairlead.archive.parts import Meaning, fitted, layout_of, types_of, united, write_table
-from fairlead.archive.tables import Group, record_batch
+from fairlead.archive.tables import record_batch
 from fairlead.errors import FairleadError
 from fairlead.eventlog import segment
 from fairlead.events import Columns

@@ -23,7 +23,6 @@ from fairlead.archive.manifest import FOLDER, Kind, Manifest, Part, load
 from fairlead.archive.merging import UNREADABLE
 from fairlead.archive.parts import layout_of, slices
 from fairlead.archive.sheets import batches_of
-from fairlead.archive.tables import grouped
 from fairlead.errors import StorageError
 from fairlead.eventlog.reader import segments
 from fairlead.events import Columns
@@ -123,7 +122,7 @@ class Snapshot:
         for path in segments(self._events, max(0.0, start - _CLOCK)):
             try:
                 for block in read_new(path, self.manifest.followed(path)):
-                    for group in grouped(block.rows, block.columns):
+                    for group in block.groups:
                         if group.kind != kind or group.endpoint != endpoint:
                             continue
                         batches, damaged = batches_of(group)

@@ -17,21 +17,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import NoneType
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
-from fairlead.archive.appended import Raw
+from fairlead.archive.appended import Group, Raw
 from fairlead.archive.manifest import Kind
 from fairlead.events import Columns
 from fairlead.schema import Value, label_text
 
-__all__ = ["Group", "classes_by_text", "column_names", "grouped", "record_batch"]
+__all__ = ["classes_by_text", "column_names", "record_batch"]
 
-_KINDS: Final[dict[str, Kind]] = {"p": "prediction", "m": "mirrored", "f": "feedback"}
 _DEFAULTS: Final[dict[str, list[Any]]] = {
     "p": [0, ""],
     "m": [0],
@@ -46,37 +45,6 @@ _REAL: Final = pa.float64()
 _WHOLE: Final = pa.int64()
 _REALS: Final = pa.list_(pa.float64())
 _TYPES: Final = {float: _REAL, int: _WHOLE, bool: pa.bool_(), str: _TEXT}
-
-
-class Group(msgspec.Struct, frozen=True, gc=False):
-    """Rows of one kind and endpoint; predictions also of one version.
-
-    Attributes:
-        kind: What they are.
-        endpoint: Whose.
-        columns: What the positions of predictions mean; `None` for the others.
-        rows: The events.
-    """
-
-    kind: Kind
-    endpoint: str
-    columns: Columns | None
-    rows: list[Raw]
-
-
-def grouped(rows: Iterable[Raw], columns: dict[str, Columns]) -> Iterator[Group]:
-    """Rows by kind, endpoint and version, each in their order."""
-    found: dict[tuple[str, str, str], list[Raw]] = {}
-    for row in rows:
-        tag = row[0]
-        key = (tag, row[3], row[4] if tag == "p" else "")
-        try:
-            found[key].append(row)
-        except KeyError:
-            found[key] = [row]
-    for (tag, endpoint, model), some in found.items():
-        introduced = columns.get(model, Columns(model, "", (), ())) if tag == "p" else None
-        yield Group(_KINDS[tag], endpoint, introduced, some)
 
 
 def record_batch(group: Group) -> pa.RecordBatch:
@@ -104,13 +72,14 @@ def column_names(columns: Columns) -> tuple[list[str], list[str]]:
 
 
 def _even(rows: list[Raw]) -> tuple[list[Raw], set[int]]:
-    """Rows of one length: older ones get their defaults; newer ones than we know are odd."""
-    tag = rows[0][0]
-    length = _LENGTHS[tag]
-    if {len(row) for row in rows} == {length}:
+    """Rows of the length that we know: older ones get their defaults; newer ones are odd."""
+    tag, length = rows[0][0], len(rows[0])
+    wanted = _LENGTHS[tag]
+    if length == wanted:
         return rows, set()
-    odd = {at for at, row in enumerate(rows) if len(row) > length}
-    return [[*row, *_DEFAULTS[tag][len(row) - length :]] if len(row) < length else row[:length] for row in rows], odd
+    if length < wanted:
+        return [[*row, *_DEFAULTS[tag][length - wanted :]] for row in rows], set()
+    return [row[:wanted] for row in rows], set(range(len(rows)))
 
 
 _Fields = list[tuple[Any, ...]]
@@ -178,7 +147,7 @@ def _same(values: tuple[Any, ...]) -> pa.Array:
 def _inputs(rows: tuple[Any, ...], width: int, odd: set[int]) -> list[pa.Array]:
     """A column an input. A row that could not be read is empty in all of them, so one that is empty though it was read is odd."""
     filled = rows
-    if {-1 if row is None else len(row) for row in rows} != {width}:
+    if not _all_of(rows, width):
         filled = _filled(rows, width, odd)
     columns = list(zip(*filled, strict=True)) if width else []
     if all(None in values for values in columns):
@@ -188,10 +157,18 @@ def _inputs(rows: tuple[Any, ...], width: int, odd: set[int]) -> list[pa.Array]:
 
 def _probabilities(rows: tuple[Any, ...], width: int, odd: set[int]) -> list[pa.Array]:
     """A column a class; empty where there are none."""
-    if {-1 if row is None else len(row) for row in rows} != {width} or not width:
+    if not width or not _all_of(rows, width):
         rows = _filled(rows, width, odd)
         odd.update(at for at, row in enumerate(rows) if not width and row is not None)
     return [pa.array(values, _REAL) for values in zip(*rows, strict=True)] if width else []
+
+
+def _all_of(rows: tuple[Any, ...], width: int) -> bool:
+    """Whether all are rows of this width."""
+    try:
+        return set(map(len, rows)) == {width}
+    except TypeError:
+        return False
 
 
 def _filled(rows: tuple[Any, ...], width: int, odd: set[int]) -> tuple[Any, ...]:

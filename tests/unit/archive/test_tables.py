@@ -2,12 +2,13 @@
 
 import msgspec
 import polars as pl
-from archive_events import columns, exactly, feedback, mirrored, predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archive_events import columns, exactly, feedback, mirrored, predictions
+from fairlead.archive.appended import Group
 from fairlead.archive.restored import restored
-from fairlead.archive.tables import Group, record_batch
+from fairlead.archive.tables import record_batch
 from fairlead.events import Columns, Feedback, Prediction
 
 
