@@ -162,7 +162,8 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but two
         descriptions: What each column means, by name, and under the target's name what is predicted; for the end user's page.
         reference: A held-out table, as `data` with its target's column (or a pair of table and target), whose profile later traffic is held
             against; the training table where it is `None`, which flatters the model's scores.
-        sensitive: Columns whose entries are kept and counted nowhere as they are: "hash" or "drop", by name.
+        sensitive: Columns of which the archive of events keeps a keyed digest ("hash") or nothing ("drop"), and a profile counts missing
+            entries alone; by name. Their categories and the sample rows stay in the bundle, which cannot answer without.
         alias: An alias to point at the new version.
         home: The folder that holds the state; as configured where it is `None`.
 

@@ -36,7 +36,7 @@ Row = tuple[Value, ...]
 """One row, in the order of `Schema.columns`."""
 
 Sensitivity = Literal["", "hash", "drop"]
-"""What becomes of a column's entries wherever they are kept or counted: they stay, only a keyed digest stays, nothing does."""
+"""What the archive of events keeps of a column: its entries, a keyed digest of each, nothing. Profiles count only what is missing of the latter two."""
 
 ColumnType = Literal["number", "integer", "boolean", "string"]
 Task = Literal["classification", "regression"]
@@ -54,7 +54,7 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
         categories: The observed values, most frequent first, where the model treats the column as a set of names; a value
             outside is answered and flagged. Empty where the model takes the column as a number or as free text.
         description: What the column means, for people.
-        sensitive: What becomes of its entries wherever they are kept or counted.
+        sensitive: What becomes of its entries where traffic is kept and counted.
     """
 
     name: str

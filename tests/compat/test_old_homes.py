@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.app import load, open_stores, verify
+from fairlead.app import load, open_stores, open_version, verify
 from fairlead.config import load_config
 from fairlead.registry.audit import audit_entries, verify_chain
 from fairlead.registry.registry import list_versions, resolve
@@ -40,6 +40,10 @@ def test_the_database_opens_and_holds_what_it_held(old):
 def test_the_version_answers_its_samples_as_it_did(old):
     ref, report = verify(load_config({"home": str(old)}), "kept:1")
     assert (ref, report.holds) == ("kept:1", True)
+
+
+def test_a_version_of_before_there_were_profiles_has_none(old):
+    assert open_version(load_config({"home": str(old)}), "kept:1")[1].profile is None
 
 
 def test_the_version_answers_new_rows(old):

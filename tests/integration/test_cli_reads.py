@@ -91,9 +91,10 @@ def test_show_of_a_version_tells_all_about_it(run):
         assert part in out
     assert "\x1b" not in out
     shown = json.loads(run("show", "flights:1", "--json").stdout)
-    assert set(shown) == {"ref", "version", "manifest", "schema", "parity", "environment", "metadata"}
+    assert set(shown) == {"ref", "version", "manifest", "schema", "parity", "environment", "metadata", "profile"}
     assert shown["version"]["aliases"] == ["champion"]
     assert shown["schema"]["columns"][0]["name"] == "distance"
+    assert shown["profile"] is None, "this bundle is as those that were sealed before there were profiles"
 
 
 def test_an_alias_is_set_moved_and_taken_away(run):

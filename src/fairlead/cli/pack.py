@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_EXAMPLES = {
+    "--metric": "auc=0.79",
+    "--param": "trees=100",
+    "--describe": "hour='Hour of departure'",
+    "--sensitive": "email=hash",
+}
+
 
 @click.command("pack")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -36,6 +43,15 @@ __all__ = ["command"]
 @click.option("--description", default="", help="For people.")
 @click.option(
     "--describe", "descriptions", multiple=True, metavar="COLUMN=TEXT", help="What a column, or the target, means."
+)
+@click.option(
+    "--reference", metavar="TABLE", type=Path, help="A held-out table for the profile; the training table without it."
+)
+@click.option(
+    "--sensitive",
+    multiple=True,
+    metavar="COLUMN=hash|drop",
+    help="Of this column the archive of events keeps a keyed digest, or nothing.",
 )
 @click.option("--alias", metavar="ALIAS", help="Point this alias at the new version.")
 @click.option("--time-limit", type=click.FloatRange(1, 86_400), default=600.0, show_default=True, help="Seconds.")
@@ -57,6 +73,8 @@ def command(  # noqa: PLR0913 - one argument an option
     plots: tuple[Path, ...],
     description: str,
     descriptions: tuple[str, ...],
+    reference: Path | None,
+    sensitive: tuple[str, ...],
     alias: str | None,
     time_limit: float,
     memory: float,
@@ -82,6 +100,8 @@ def command(  # noqa: PLR0913 - one argument an option
             plots=plots,
             description=description,
             descriptions=dict(_pairs(descriptions, "--describe")),
+            reference=reference,
+            sensitive=dict(_pairs(sensitive, "--sensitive")),
             limits=Limits(int(memory * 2**30), time_limit),
             say=say,
         )
@@ -103,7 +123,8 @@ def _pairs(texts: tuple[str, ...], option: str) -> list[tuple[str, str]]:
     pairs = [text.partition("=") for text in texts]
     for name, equals, _ in pairs:
         if not equals or not name.strip():
-            raise InvalidInput(f"{option} {name!r} is not NAME=VALUE.", hint=f"For example: {option} auc=0.79")
+            hint = f"For example: {option} {_EXAMPLES[option]}"
+            raise InvalidInput(f"{option} {name!r} is not NAME=VALUE.", hint=hint)
     return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 

@@ -32,6 +32,23 @@ class _Shown(msgspec.Struct, frozen=True):
     parity: ParityReport
     environment: dict[str, Any]
     metadata: Metadata
+    profile: _Profiled | None
+
+
+class _Profiled(msgspec.Struct, frozen=True):
+    """What `--json` prints of a profile.
+
+    Attributes:
+        of: "training table" or "held-out table".
+        rows: How many rows it stands for.
+        labels: How many of them have a label.
+        columns: What is counted: inputs, prediction, scores, target.
+    """
+
+    of: str
+    rows: int
+    labels: int
+    columns: tuple[str, ...]
 
 
 @click.command("show")
@@ -51,7 +68,14 @@ def command(invocation: Invocation, ref: str, *, as_json: bool) -> None:
     if as_json:
         print_json(
             _Shown(
-                version.ref, version, bundle.manifest, bundle.schema, bundle.parity, bundle.environment, bundle.metadata
+                version.ref,
+                version,
+                bundle.manifest,
+                bundle.schema,
+                bundle.parity,
+                bundle.environment,
+                bundle.metadata,
+                _profiled(bundle),
             )
         )
         return
@@ -84,6 +108,7 @@ def _show_version(version: Version, bundle: Bundle) -> None:
             ("git commit", manifest.git_commit),
             ("gives", _gives(schema)),
             ("road", manifest.road),
+            ("profile", _told(_profiled(bundle))),
         ]
     )
     _section("parity")
@@ -96,6 +121,20 @@ def _show_version(version: Version, bundle: Bundle) -> None:
             print_facts(list(facts.items()))
     _section("files")
     print_table(("file", "bytes", "sha256"), [(file.path, file.size, file.sha256) for file in manifest.files])
+
+
+def _profiled(bundle: Bundle) -> _Profiled | None:
+    profile = bundle.profile
+    if profile is None:
+        return None
+    of = bundle.metadata.data.get("profile", "table")
+    return _Profiled(str(of), profile.rows, profile.labels, tuple(one.name for one in profile.features))
+
+
+def _told(profile: _Profiled | None) -> str:
+    if profile is None:
+        return "none; packed again, it gets one"
+    return f"of {profile.rows:,} rows of the {profile.of}" + ("" if profile.labels else ", without labels")
 
 
 def _section(title: str) -> None:
@@ -128,7 +167,8 @@ def _column_row(column: Column) -> tuple[object, ...]:
         observed = f"{column.minimum:g} … {column.maximum:g}"
     else:
         observed = ""
-    return column.name, column.type, "allowed" if column.nullable else "", observed
+    kind = f"{column.type} ({column.sensitive})" if column.sensitive else column.type
+    return column.name, kind, "allowed" if column.nullable else "", observed
 
 
 def _gives(schema: Schema) -> str:

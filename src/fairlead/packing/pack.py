@@ -90,7 +90,7 @@ def pack(  # noqa: PLR0913 - a version's facts, each optional but three; `fairle
         description: For people.
         descriptions: What each column means, by name, and under the target's name what is predicted; for the end user's page.
         reference: A held-out table for the profile, which training rows would flatter; see `take_reference`.
-        sensitive: Columns whose entries are nowhere kept or counted as they are: "hash" or "drop", by name.
+        sensitive: Columns that the archive of events keeps as a keyed digest, or not at all: "hash" or "drop", by name.
         limits: Of the process that opens a file.
         say: Told what is being done, a line each.
 
@@ -318,7 +318,7 @@ def _write_facts(folder: Path, examination: Examination, table: Table, given: _G
             "target": table.target_name,
             "sha256": table.digest,
             "metrics": "measured on the training table" if given.metrics is None else "given by the author",
-            "profile": _profiled(given.reference or table, examination, held_out=given.reference is not None),
+            **_profiled(given.reference or table, examination, held_out=given.reference is not None),
             "description": given.description,
             "uncommitted_changes": dirty,
         },
@@ -330,10 +330,10 @@ def _write_facts(folder: Path, examination: Examination, table: Table, given: _G
 def _profiled(table: Table, examination: Examination, *, held_out: bool) -> dict[str, Value]:
     """Of which table the profile is, and of how many of its rows."""
     return {
-        "of": "held-out table" if held_out else "training table",
-        "rows": examination.profile.rows,
-        "source": table.source,
-        "sha256": table.digest,
+        "profile": "held-out table" if held_out else "training table",
+        "profile_rows": examination.profile.rows,
+        "profile_source": table.source,
+        "profile_sha256": table.digest,
     }
 
 
