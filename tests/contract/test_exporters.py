@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,8 @@ import pytest
 from fairlead.cli.export import command
 from fairlead.config import Config
 from fairlead.errors import InvalidInput, StorageError
+from fairlead.eventlog.writer import EventLog
+from fairlead.events import Columns, Prediction
 from fairlead.exporters.exporter import Exporter, asked_fields, make_options
 from fairlead.plugins import plugin, plugin_names
 
@@ -27,19 +30,43 @@ HOSTILE = [
     "../../loot",
     "%i %(ENV_HOME)s ${HOME}",
 ]
+NOW = time.time()
 FACTS = {
     "home": Path("/var/lib/fairlead"),
     "folder": Path("/var/lib/fairlead"),
     "command": ("/opt/fairlead/bin/fairlead", "serve"),
     "assets": {"fairlead.0123.css": b"body {}"},
     "headers": {"X-Content-Type-Options": "nosniff"},
+    "now": NOW,
+    "schema_of": lambda _: None,
 }
 # The values that an exporter must be told, so that it can be run at all.
-NEEDED = {"server_name": "models.example.org"}
+NEEDED = {"server_name": "models.example.org", "endpoint": "flights", "window": "1h"}
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """An event log with some answers of an hour."""
+    folder = tmp_path_factory.mktemp("events")
+    log = EventLog(folder, "test")
+    columns = Columns("flights:1", "0" * 64, ("carrier", "temp"), ("on time", "late"))
+    log.append(
+        columns,
+        [
+            Prediction(
+                f"{place}", NOW - 60 + place, "flights", "flights:1", "stable", None, "ok", 0.001,
+                ("UA" if place % 2 else None, place / 2), "late", (0.25, 0.75), ()
+            )
+            for place in range(10)
+        ],
+    )  # fmt: skip
+    log.close()
+    return folder
 
 
 @pytest.fixture(params=plugin_names("exporters"))
-def exporter(request) -> Exporter:
+def exporter(request, events, monkeypatch) -> Exporter:
+    monkeypatch.setitem(FACTS, "events", events)
     found = plugin("exporters", request.param, Exporter)
     assert isinstance(found, Exporter)
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import msgspec
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import print_json, print_line, say
 from fairlead.config import FILE, Config
-from fairlead.errors import Conflict
+from fairlead.errors import BundleError, Conflict, InvalidInput, NotFound, StorageError
 from fairlead.exporters.exporter import Exporter, asked_fields, make_options
 from fairlead.plugins import plugin, plugin_names
+from fairlead.schema import Schema
 
 __all__ = ["command"]
 
@@ -96,7 +99,20 @@ def _facts(config: Config) -> Mapping[str, object]:
         "command": (*_program(), "--home", str(home), "serve", *where),
         "assets": {asset.link: asset.content for asset in look.assets().values()},
         "headers": dict(look.HEADERS),
+        "events": config.paths.events,
+        "now": time.time(),
+        "schema_of": partial(_schema_of, config),
     }
+
+
+def _schema_of(config: Config, ref: str) -> Schema | None:
+    """What a version takes and gives; `None` where it cannot be looked at any more."""
+    from fairlead.app import open_version
+
+    try:
+        return open_version(config, ref)[1].schema
+    except (InvalidInput, NotFound, BundleError, StorageError):
+        return None
 
 
 def _program() -> list[str]:

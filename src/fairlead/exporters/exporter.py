@@ -27,7 +27,7 @@ class Exporter(Protocol):
         summary: What it makes, in a sentence.
         options: A frozen struct. A field with a description (`msgspec.Meta`) is an option of the command line. Every other is a
             fact about this installation, by its name: any setting (`port`), or `folder`, `command`, `assets`, `headers`,
-            as the command line knows them.
+            `events`, `now`, `schema_of`, as the command line knows them.
     """
 
     summary: str
