@@ -41,7 +41,7 @@ def roc_auc(truth: Numbers, scores: Numbers, weights: Numbers) -> Estimate | Non
 def roc_auc_influence(truth: Numbers, scores: Numbers, weights: Numbers) -> Influence | None:
     """The area, and DeLong's structural components as influence: what share of the other class a row is ordered rightly against."""
     place, count = _places(scores)
-    ones, zeros = np.bincount(place, weights * truth, count), np.bincount(place, weights * (1 - truth), count)
+    ones, zeros = _counted(place, weights * truth, count), _counted(place, weights * (1 - truth), count)
     positives, negatives = float(ones.sum()), float(zeros.sum())
     if positives <= 0 or negatives <= 0:
         return None
@@ -81,7 +81,7 @@ def average_precision_influence(truth: Numbers, scores: Numbers, weights: Number
     (y P(s) − y θ + y A(s) − B(s))/π with A(s) = E[y' 1(S' ≤ s)/G(S')] and B(s) = E[y' 1(S' ≤ s) P(S')/G(S')].
     """
     place, count = _places(scores)
-    ones, rows = np.bincount(place, weights * truth, count), np.bincount(place, weights, count)
+    ones, rows = _counted(place, weights * truth, count), _counted(place, weights, count)
     n, positives = float(rows.sum()), float(ones.sum())
     if positives <= 0:
         return None
@@ -97,6 +97,10 @@ def _places(scores: Numbers) -> tuple[NDArray[np.intp], int]:
     """Which of the different scores each row has, and how many there are."""
     values, place = np.unique(scores, return_inverse=True)
     return place, len(values)
+
+
+def _counted(place: NDArray[np.intp], weights: Numbers, count: int) -> Numbers:
+    return np.bincount(place, weights, count).astype(np.float64, copy=False)
 
 
 def _unbiased(count: float) -> float:
