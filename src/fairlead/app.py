@@ -10,14 +10,15 @@ import pwd
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fairlead.config import Config, load_config
-from fairlead.refs import check_name
+from fairlead.errors import BadReference, InvalidInput
+from fairlead.refs import ModelRef, check_name
 from fairlead.storage.blobs import Blobs, open_blobs
 from fairlead.storage.database import Database, open_database
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from fairlead.alerts.alerts import Alerts
     from fairlead.alerts.channel import Send
     from fairlead.bundle.reader import Bundle
+    from fairlead.monitor.comparison import Trained
     from fairlead.monitor.notices import Notice
     from fairlead.monitor.records import Records
+    from fairlead.monitor.report import Report
+    from fairlead.monitor.settings import Settings
     from fairlead.monitor.watching import Watcher
     from fairlead.packing.packed import Packed
     from fairlead.packing.verify import VerifyReport
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Stores",
     "current_actor",
+    "drift",
     "load",
     "monitor_of",
     "open_alerts",
@@ -315,3 +320,82 @@ def load(ref: str, *, home: Path | str | None = None, threads: int = 1) -> Local
     config = load_config({"home": None if home is None else str(home)})
     name, bundle = open_version(config, ref)
     return open_local(name, bundle, threads=threads, memory=config.worker_memory, seconds=config.worker_timeout)
+
+
+def drift(  # noqa: PLR0913 - what the columns are, and how they are judged; each optional
+    reference: Any,
+    current: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    target: str | None = None,
+    prediction: str | None = None,
+    scores: str | Sequence[str] | Mapping[Any, str] | None = None,
+    settings: Settings | None = None,
+    preset: str = "",
+    home: Path | str | None = None,
+) -> Report:
+    """Say what has changed between two tables: `fairlead.drift(january, april)`, `fairlead.drift("flights:3", april)`.
+
+    Tables in memory and files that fit are compared by their values; larger Parquet files in pieces, by profiles.
+
+    Args:
+        reference: What is normal: a pandas or polars DataFrame, a numpy array, a list of dicts, a mapping of columns, the path of a Parquet or
+            CSV file, or a version ("flights:3"), whose profile of its training data is taken.
+        current: What is held against it; the same, but for a version.
+        columns: The inputs to compare; all columns that are nothing else where it is `None`.
+        target: The column of what proved true.
+        prediction: The column of what the model said.
+        scores: The columns of its probabilities: one, some, or by class.
+        settings: When a difference counts; as `fairlead.monitor.settings.Settings` has it where it is `None`.
+        preset: "evidently" judges as Evidently's default does.
+        home: The folder that holds the state, for a version; as configured where it is `None`.
+
+    Returns:
+        The report: shown as a page in a notebook, printed as a table, written by `to_json()`.
+
+    Raises:
+        InvalidInput: A table cannot be taken, a column that was named is not there, or the version has no profile.
+        NotFound: There is no such file or version.
+    """
+    from fairlead.monitor.comparison import against_profile, compare, parts_of  # numpy, scipy
+
+    judged = _judging(settings, preset)
+    parts = parts_of(columns, target, prediction, scores)
+    if isinstance(reference, str) and _names_version(reference):
+        return against_profile(_trained(reference, home), current, parts, judged)
+    return compare(reference, current, parts, judged)
+
+
+def _judging(settings: Settings | None, preset: str) -> Settings:
+    from fairlead.monitor.settings import DEFAULTS
+
+    chosen = {**msgspec.to_builtins(settings or DEFAULTS), **({"preset": preset} if preset else {})}
+    try:
+        return msgspec.convert(chosen, type(DEFAULTS))
+    except msgspec.ValidationError as err:
+        raise InvalidInput(
+            f"These settings cannot be used: {err}.", hint="See docs/howto/monitor.md.", field="preset"
+        ) from err
+
+
+def _names_version(text: str) -> bool:
+    """Whether a text names a version rather than a file."""
+    try:
+        ModelRef.parse(text)
+    except BadReference:
+        return False
+    return ":" in text or not Path(text).suffix
+
+
+def _trained(ref: str, home: Path | str | None) -> Trained:
+    """What a version was trained on, in counts."""
+    from fairlead.monitor.comparison import Trained
+
+    name, bundle = open_version(load_config({"home": None if home is None else str(home)}), ref)
+    if bundle.profile is None:
+        raise InvalidInput(
+            f"{name} was packed before there were profiles.",
+            hint="Pack it again, or give its table.",
+            field="reference",
+        )
+    return Trained(bundle.profile, bundle.schema, f"the training data of {name}")

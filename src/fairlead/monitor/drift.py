@@ -122,18 +122,19 @@ def drift_tests(reference: Profile, current: Profile, settings: Settings, segmen
     return tests
 
 
-def exact_tests(reference: Batch, current: Batch, settings: Settings) -> list[Test]:
+def exact_tests(reference: Batch, current: Batch, settings: Settings, target: str = "") -> list[Test]:
     """Compare two tables by their values; what fits into memory needs no bins.
 
     Args:
         reference: What is normal.
         current: The window.
         settings: Thresholds, and which columns are watched.
+        target: What labels and predictions are called.
 
     Returns:
         As `drift_tests`.
     """
-    ours, theirs = _columns(reference), _columns(current)
+    ours, theirs = _columns(reference, target), _columns(current, target)
     tests: list[Test] = []
     for role, name in [*ours, *(key for key in theirs if key not in ours)]:
         if _watched(name, role, settings):
@@ -488,14 +489,14 @@ def _reachable_by_shares(first: int, n_reference: int, n: int, thresholds: Thres
     return supposed > 0 and share_p(first, n_reference, supposed, n)[0] < thresholds.q
 
 
-def _columns(batch: Batch) -> dict[tuple[Role, str], Numbers | Names]:
+def _columns(batch: Batch, target: str) -> dict[tuple[Role, str], Numbers | Names]:
     """All columns of a table; of two scores the second alone, for it says both."""
     found: dict[tuple[Role, str], Numbers | Names] = {("input", name): one for name, one in batch.inputs.items()}
     scores = list(batch.scores.items())
     if batch.prediction is not None:
-        found["prediction", "prediction"] = batch.prediction
+        found["prediction", target or "prediction"] = batch.prediction
     for name, values in scores[1:] if len(scores) == 2 else scores:
         found["score", name] = Numbers(values, None)
     if batch.target is not None:
-        found["target", "target"] = batch.target
+        found["target", target or "target"] = batch.target
     return found

@@ -201,3 +201,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, area: Area) -> tuple[Finding, ...]:
         """The findings of one area, the worst first."""
         return tuple(one for one in self.findings if one.area == area)
+
+    def to_json(self) -> str:
+        """The report as JSON, as it is stored and as the operator's API tells it."""
+        return msgspec.json.encode(self).decode()
+
+    def __str__(self) -> str:
+        """The report as a table for a terminal."""
+        from fairlead.monitor.text import table  # rich, which is only needed where somebody looks
+
+        return table(self, 100, colour=False)
+
+    def _repr_html_(self) -> str:
+        """The report as a page; notebooks ask for it, and show it in a frame of its own, for its style would change theirs."""
+        from html import escape
+
+        from fairlead.monitor.page.document import html
+
+        return f'<iframe style="border:0;width:100%;height:40em" srcdoc="{escape(html(self), quote=True)}"></iframe>'

@@ -128,7 +128,7 @@ def _verdict(test: Test, adjusted: float | None, q: float) -> tuple[Verdict, str
     effect = test.finding.effect
     large = effect is not None and effect >= test.limit
     if adjusted is not None and adjusted < q and large:
-        return "drift", f"that is no chance (adjusted p {_chance(adjusted)})"
+        return "drift", f"not by chance (adjusted p {_chance(adjusted)})"
     if not test.reachable:
         return "insufficient", f"too few rows to tell (n = {test.finding.n:,})"
     if effect is None:
