@@ -42,7 +42,7 @@ class Labels:
     """
 
     def __init__(self, told: Iterable[pl.DataFrame]) -> None:
-        frames = [frame.select(_SCHEMA) for frame in told]
+        frames = [frame.select(*_SCHEMA) for frame in told]
         answers = pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA)
         answers = answers.filter(pl.col("about") == "answer").sort("time", maintain_order=True)
         self._told = answers.filter(pl.col("label").is_not_null()).select("id", "time")

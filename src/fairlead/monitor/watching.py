@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from loguru import logger
 
+from fairlead.archive.manifest import FOLDER, NAME
 from fairlead.durations import parse_duration
 from fairlead.errors import Conflict, FairleadError
 from fairlead.monitor.gauges import gauges, write_gauges
@@ -79,7 +80,7 @@ class Stamp(msgspec.Struct, frozen=True):
     Attributes:
         files: How many segments there are.
         bytes: How large they are together.
-        newest: When one was last written to, in seconds since 1970 (UTC); 0 where there is none.
+        newest: When one, or the archive, was last written to, in seconds since 1970 (UTC); 0 where there is none.
         oldest: The beginning of the oldest day of which there is anything; 0 likewise.
     """
 
@@ -92,8 +93,9 @@ class Stamp(msgspec.Struct, frozen=True):
 def stamp_of(events: Path) -> Stamp:
     """List an event log. What vanishes meanwhile is passed over."""
     files = size = 0
-    newest = 0.0
-    days: list[str] = [path.name for path in events.glob("archive/*/????-??-??")]
+    archive = events / FOLDER
+    newest = _written(archive / NAME)
+    days: list[str] = [path.name for path in archive.glob("*/????-??-??")]
     for path in events.glob("????-??-??/*.seg"):
         try:
             found = path.stat()
@@ -404,6 +406,13 @@ def _lead_seconds(settings: Settings) -> float:
 
 def _has_quality(report: Report) -> bool:
     return any(one.area == "model" and one.verdict not in {"insufficient", "error"} for one in report.findings)
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _day(name: str) -> float:
