@@ -93,6 +93,7 @@ def serve(
         worker_command=lambda digest: worker_command(config, digest),
         shadow_command=lambda digest: worker_command(config, digest, shadow=True),
         drain=config.drain,
+        worker_memory=config.worker_memory,
     )
     with ExitStack() as held:
         reserved = held.enter_context(closing(_reserve(config.host, config.port, shared=supervisor.took_over)))

@@ -5,12 +5,14 @@ What is expected are the promises of the page on threats; times are waited for, 
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from running import cli, post, serving
+from fairlead.serving.processes.ended import read_ends
+from running import cli, exchange, post, serving
 
 pytestmark = pytest.mark.slow
 HERE = str(Path(__file__).parent)
@@ -53,6 +55,20 @@ def test_a_model_that_leaks_is_replaced_between_two_answers_and_nobody_sees_it(s
     found = [ask(service, value) for value in range(60)]
     assert [one[2].get("prediction") for one in found] == [2.0 * value for value in range(60)], found
     assert service.wait_for(lambda: worker(service)) != before
+    ended = service.wait_for(lambda: [one for one in read_ends(service.home / "run").last if one.pid == before])
+    assert ended[0].cause == "memory"
+    assert "its memory limit is 3,072 MB" in ended[0].told
+
+
+def test_a_worker_that_somebody_kills_is_noted_as_killed_and_told_on_metrics(service):
+    before = service.wait_for(lambda: worker(service))
+    os.kill(before, signal.SIGKILL)
+    ended = service.wait_for(lambda: [one for one in read_ends(service.home / "run").last if one.pid == before])
+    assert "SIGKILL" in ended[0].told
+    body = exchange(service.port, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert b'fairlead_process_ended_total{kind="worker",cause="memory"}' in body
+    assert b"fairlead_process_start_time_seconds{" in body
+    service.wait_for(lambda: ask(service, 300.0)[2].get("prediction") == 600.0, 60)
 
 
 def test_an_input_that_wants_more_memory_than_there_is_costs_its_own_request(service):

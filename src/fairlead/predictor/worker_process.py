@@ -123,11 +123,13 @@ def main(patience: float = 1.0, when_loaded: Callable[[], None] = lambda: None) 
     path = Path(socket)
     path.unlink(missing_ok=True)
     os.umask(0o177)  # the socket is for this user only
-    asyncio.run(_serve(lambda asked: _told(answer, asked, float(seconds), limit), path, int(memory)))
+    if asyncio.run(_serve(lambda asked: _told(answer, asked, float(seconds), limit), path, int(memory))):
+        sys.exit(os.EX_TEMPFAIL)  # so that who starts it again knows why
 
 
-async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> None:
-    stop = asyncio.Event()
+async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> bool:
+    """Answer until asked to stop; whether it stopped because its memory is nearly full."""
+    stop, full = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -142,6 +144,7 @@ async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> None:
                 await write_frame(writer, _encode(tell(question)))
                 if _address_space() > _FULL * memory:
                     # A model that leaks is replaced between two answers, before the limit makes it fail within one.
+                    full.set()
                     stop.set()
         clients.discard(writer)
         writer.close()
@@ -152,6 +155,7 @@ async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> None:
     server.close()
     for writer in tuple(clients):
         writer.close()
+    return full.is_set()
 
 
 def _told(answer: _Answer, question: Ask, seconds: float, limit: _Limit) -> Told:

@@ -43,6 +43,7 @@ from fairlead.serving.http.problems import method_not_allowed, status_of
 from fairlead.serving.http.request import Peer, Request
 from fairlead.serving.live import LiveVariant
 from fairlead.serving.observing.exposition import OPENMETRICS, TEXT, Family, render
+from fairlead.serving.processes.ended import read_ends
 from fairlead.serving.shadow import MirrorCount
 
 __all__ = ["BOUNDS", "Metrics", "MetricsDoor", "Snapshot", "collect", "fold_ended", "keep_snapshot", "write_snapshot"]
@@ -256,7 +257,7 @@ def collect(run: Path) -> list[Family]:
     with _locked(run / _FOLDER, fcntl.LOCK_SH):
         past, alive, ended = _read(run / _FOLDER)
     total = _sum([past, *alive, *ended])
-    return [*_counted(total), *_gauged(alive), *_costs(run), *_watched(run), _info()]
+    return [*_counted(total), *_gauged(alive), *_costs(run), *_ended(run), *_disk(run), *_watched(run), _info()]
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -510,15 +511,49 @@ def _costs(run: Path) -> Iterator[Family]:
     )
     seconds = Family("fairlead_process_cpu_seconds", "counter", "CPU time, by process of the service.", unit="seconds")
     files = Family("fairlead_process_open_fds", "gauge", "Open file descriptors, by process of the service.")
-    page, tick = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
+    begun = Family(
+        "fairlead_process_start_time_seconds", "gauge", "When it began, in seconds since 1970.", unit="seconds"
+    )
+    page, tick, boot = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK"), _boot_time()
     for one in _processes(run):
         stat, labels = _stat(one.pid), {"process": one.role}
         if stat and int(stat[19]) == one.start_time:
             memory.add(int(stat[21]) * page, labels, once=True)
             seconds.add((int(stat[11]) + int(stat[12])) / tick, labels, once=True)
+            begun.add(boot + one.start_time / tick, labels, once=True)
             with contextlib.suppress(OSError):
                 files.add(sum(1 for _ in Path(f"/proc/{one.pid}/fd").iterdir()), labels, once=True)
-    yield from (memory, seconds, files)
+    yield from (memory, seconds, files, begun)
+
+
+@functools.cache
+def _boot_time() -> float:
+    """When the machine began, in seconds since 1970; 0 where the kernel does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/stat").read_text().splitlines():
+            if line.startswith("btime "):
+                return float(line.split()[1])
+    return 0.0
+
+
+def _ended(run: Path) -> Iterator[Family]:
+    """Processes that ended without having been asked to."""
+    family = Family("fairlead_process_ended", "counter", "Processes that ended by themselves, by kind and cause.")
+    for name, count in sorted(read_ends(run).counts.items()):
+        kind, _, cause = name.partition(" ")
+        family.add(count, {"kind": kind, "cause": cause})
+    yield family
+
+
+def _disk(run: Path) -> Iterator[Family]:
+    """The file system on which the home lies."""
+    free = Family("fairlead_disk_free_bytes", "gauge", "Free for the home folder's owner.", unit="bytes")
+    size = Family("fairlead_disk_size_bytes", "gauge", "Of the file system with the home folder.", unit="bytes")
+    with contextlib.suppress(OSError):
+        found = os.statvfs(run)
+        free.add(found.f_bavail * found.f_frsize)
+        size.add(found.f_blocks * found.f_frsize)
+    yield from (free, size)
 
 
 def _processes(run: Path) -> list[_Process]:

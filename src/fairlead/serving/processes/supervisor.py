@@ -32,6 +32,7 @@ from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.predictor.launch import bare_environment
 from fairlead.routing.cache import read_cached
 from fairlead.routing.table import RoutingTable
+from fairlead.serving.processes.ended import Ended, cause_of, note_end, oom_kills
 from fairlead.serving.processes.relay import relay
 from fairlead.serving.processes.status import read_statuses
 from fairlead.storage.replaced import fingerprint
@@ -106,6 +107,7 @@ class Supervisor:
         worker_command: Makes the command of a bundle's worker.
         shadow_command: Makes the command of the process in which a bundle is asked as a shadow.
         drain: How long a gateway may take to stop, in seconds.
+        worker_memory: The limit of each worker, in bytes; `None` where there is none.
 
     Raises:
         Conflict: Another supervisor works in this folder.
@@ -121,6 +123,7 @@ class Supervisor:
         worker_command: Callable[[str], Sequence[str]],
         shadow_command: Callable[[str], Sequence[str]],
         drain: float,
+        worker_memory: int | None = None,
     ) -> None:
         self._run = run
         self._table = table
@@ -128,6 +131,8 @@ class Supervisor:
         self._worker_command = worker_command
         self._shadow_command = shadow_command
         self._drain = drain
+        self._worker_memory = worker_memory
+        self._oom = oom_kills()
         self._children: dict[str, Child] = {}
         self.stopping = False
         """Whether `stop` was called."""
@@ -214,11 +219,19 @@ class Supervisor:
         healthy = now - child.started > _HEALTHY_SECONDS
         child.failures = 1 if healthy else child.failures + 1
         wait = _BACK_OFF[min(child.failures, len(_BACK_OFF)) - 1]
-        logger.warning(
-            "{role} ended {how}; it is started again in {wait} s.", role=child.role, how=_how(code), wait=wait
-        )
+        how = self._note(child, code)
+        logger.warning("{role} ended {how}; it is started again in {wait} s.", role=child.role, how=how, wait=wait)
         child.process = None
         child.start_at = now + wait
+
+    def _note(self, child: Child, code: int) -> str:
+        """Write down why a process ended; the same for people."""
+        before, self._oom = self._oom, oom_kills()
+        memory = self._worker_memory if child.role.startswith(_WORKERS) else None
+        cause, told = cause_of(code, memory=memory, oom=self._oom - before)
+        assert child.process is not None  # it has just ended
+        note_end(self._run, Ended(child.role, child.process.pid, time.time(), cause, told))
+        return told
 
     def _want_workers(self) -> None:
         """Begin the workers that the table needs, end those that it does not need any more."""
@@ -390,7 +403,3 @@ def _stop_all(children: Sequence[Child], seconds: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _how(code: int) -> str:
-    return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
