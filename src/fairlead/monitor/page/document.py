@@ -27,10 +27,11 @@ LIMIT: Final = 300_000
 """The most bytes of a page."""
 
 _DETAILS: Final = (
-    Detail(cards=40, told=400, stable=400, notes=100, letters=400),
-    Detail(cards=24, told=100, stable=300, notes=50, letters=300),
-    Detail(cards=12, told=40, stable=100, notes=20, letters=200),
-    Detail(cards=6, told=12, stable=12, notes=10, letters=160),
+    Detail(cards=40, told=1000, stable=1000, notes=100, letters=400),
+    Detail(cards=24, told=400, stable=400, notes=50, letters=300),
+    Detail(cards=12, told=400, stable=400, notes=20, letters=200),
+    Detail(cards=6, told=100, stable=100, notes=20, letters=160),
+    Detail(cards=3, told=4, stable=4, notes=3, letters=80),
 )
 """From all that anybody reads to what fits whatever the names are like."""
 
