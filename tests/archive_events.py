@@ -64,7 +64,12 @@ def exactly(event) -> bytes:
 
 def prediction(number, when=MORNING, *, endpoint="flights", of=FLIGHTS, **changed):
     chosen = random.Random(number)
-    row = (chosen.choice(["UA", "DL", None]), round(chosen.gauss(10, 5), 1), chosen.randrange(24), chosen.random() < 0.3)
+    row = (
+        chosen.choice(["UA", "DL", None]),
+        round(chosen.gauss(10, 5), 1),
+        chosen.randrange(24),
+        chosen.random() < 0.3,
+    )
     chance = round(chosen.random(), 3)
     made = Prediction(
         f"{endpoint}-{number}", when, endpoint, of.model, "stable", None, "ok", 0.001, row, "late" if chance > 0.5 else "on time",

@@ -1,6 +1,6 @@
 """What writers have appended to a segment since it was last read: whole frames in blocks, decoded many at a time.
 
-A block is a few megabytes, so that memory does not depend on how large a segment may grow. Of each frame the CRC is checked; one in the
+A block is half a megabyte, so that memory does not depend on how large a segment may grow. Of each frame the CRC is checked; one in the
 middle that fails it, with a whole one behind it, is passed over and counted, and so is one that cannot be understood. Both stay in
 the segment, which is then kept.
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
@@ -22,14 +23,14 @@ from fairlead.archive.manifest import Followed, Kind
 from fairlead.eventlog import segment
 from fairlead.events import Columns
 
-__all__ = ["Block", "Group", "Raw", "read_new"]
+__all__ = ["Block", "Group", "Raw", "read_new", "uncollected"]
 
 Raw = list[Any]
 """An event as MessagePack gives it: its tag, then its fields in order."""
 
-_BLOCK: Final = 4 * 2**20
+_BLOCK: Final = 512 * 1024
 _LARGEST: Final = 2**30
-_AT_ONCE: Final = 1000
+_AT_ONCE: Final = 2000
 """Frames decoded in one call; more would leave the processor's cache before they are columns."""
 
 _HEAD: Final = struct.Struct("<II")
@@ -195,18 +196,26 @@ _LEAST: Final = {"p": 13, "m": 14, "f": 4}
 """The least length of a row, by its tag: what has a default came later."""
 
 
-def _plain(payloads: list[bytes], columns: dict[str, Columns]) -> list[Group] | None:
-    """Payloads by kind, endpoint and version; `None` where they must be looked at one by one."""
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile. Rows are thousands of lists that all live, and looking at them costs more than decoding them."""
     collecting = gc.isenabled()
-    gc.disable()  # thousands of lists that all live: there is nothing to collect, and looking costs more than decoding
+    gc.disable()
     try:
-        rows = _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + b"".join(payloads))
-        return _grouped(rows, columns) if len(rows) == len(payloads) else None
-    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
-        return None
+        yield
     finally:
         if collecting:
             gc.enable()
+
+
+def _plain(payloads: list[bytes], columns: dict[str, Columns]) -> list[Group] | None:
+    """Payloads by kind, endpoint and version; `None` where they must be looked at one by one."""
+    try:
+        with uncollected():
+            rows = _decode(b"\xdd" + len(payloads).to_bytes(4, "big") + b"".join(payloads))
+        return _grouped(rows, columns) if len(rows) == len(payloads) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+        return None
 
 
 def _grouped(rows: list[Raw], columns: dict[str, Columns]) -> list[Group]:

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from fairlead.archive import disk
-from fairlead.archive.appended import read_new
+from fairlead.archive.appended import read_new, uncollected
 from fairlead.archive.manifest import FOLDER, Followed, Leaving, Ledger, Part, name_of
 from fairlead.archive.merging import merge, to_merge
 from fairlead.archive.retention import Pruned, expired
@@ -154,6 +154,10 @@ class _Work:
 
     def take(self, least: int, memory: int) -> None:
         """Make parts of what was appended."""
+        with uncollected():
+            self._take(least, memory)
+
+    def _take(self, least: int, memory: int) -> None:
         sheets, taken, size = Sheets(), dict(self._ledger.manifest.segments), 0
         for path in segments(self._ledger.events):
             followed = taken.get(name_of(path), Followed())

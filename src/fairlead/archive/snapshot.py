@@ -10,6 +10,8 @@ A part that cannot be read is named in the notes and passed over; the next compa
 
 from __future__ import annotations
 
+import calendar
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +31,7 @@ from fairlead.events import Columns
 
 __all__ = ["Piece", "Snapshot"]
 
-_CLOCK: Final = 86_400.0
+_DAY: Final = 86_400.0
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -118,8 +120,9 @@ class Snapshot:
 
     def _appended(self, kind: Kind, endpoint: str, start: float) -> Iterator[Piece]:
         """The rows that stand in segments alone."""
-        # A clock that was set back leaves a segment that was last written to before the latest of its events.
-        for path in segments(self._events, max(0.0, start - _CLOCK)):
+        for path in segments(self._events):
+            if not _may_hold(path, start):
+                continue
             try:
                 for block in read_new(path, self.manifest.followed(path)):
                     for group in block.groups:
@@ -133,6 +136,16 @@ class Snapshot:
                             yield Piece(kind, endpoint, known, as_frame(batch))
             except OSError as err:
                 raise StorageError(f"The segment {path.name} cannot be read: {err.strerror}.") from err
+
+
+def _may_hold(path: Path, start: float) -> bool:
+    """Whether a segment may hold something as late as that. Its last change tells, or its day: a clock may be set, and a file be copied."""
+    try:
+        changed = path.stat().st_mtime
+        ended = calendar.timegm(time.strptime(path.parent.name, "%Y-%m-%d")) + _DAY
+    except (FileNotFoundError, ValueError):
+        return True
+    return max(changed, ended) >= start - _DAY
 
 
 def as_frame(batch: pa.RecordBatch) -> pl.DataFrame:
