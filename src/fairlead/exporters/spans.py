@@ -40,12 +40,8 @@ def span_of(text: str, now: float) -> Span:
         InvalidInput: It means none, or one without any moment in it.
     """
     first, dots, last = text.partition("..")
-    span = Span(_moment(first.strip()), _moment(last.strip())) if dots else Span(now - parse_duration(text), now)
-    if span.start >= span.end:
-        raise InvalidInput(
-            f"The window {text[:80]} ends before it begins.", hint="Say START..END, the earlier one first."
-        )
-    return span
+    start, end = (_moment(first.strip()), _moment(last.strip())) if dots else (now - parse_duration(text), now)
+    return _span(start, end, text)
 
 
 def past_of(text: str, span: Span, now: float) -> Span:
@@ -63,7 +59,18 @@ def past_of(text: str, span: Span, now: float) -> Span:
     if word != "past":
         return span_of(text, now)
     back = parse_duration(length) if length else span.end - span.start
-    return Span(span.start - back, span.end - back)
+    return _span(span.start - back, span.end - back, text)
+
+
+def _span(start: float, end: float, text: str) -> Span:
+    """The stretch from 1970 on."""
+    start = max(start, 0.0)
+    if start >= end:
+        raise InvalidInput(
+            f"{text[:80]!r} is no stretch of time: it ends before it begins, or before 1970.",
+            hint="Say START..END, the earlier one first.",
+        )
+    return Span(start, end)
 
 
 def _moment(text: str) -> float:
