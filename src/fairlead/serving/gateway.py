@@ -370,7 +370,8 @@ class Gateway:
 
     def _record(self, variant: LiveVariant, predictions: list[Prediction]) -> None:
         if self._log is not None:
-            self._log.append(variant.columns, predictions)
+            conceal = variant.conceal
+            self._log.append(variant.columns, predictions if conceal is None else conceal(predictions))
 
 
 def _nobody(_: list[Answer] | FairleadError) -> None:

@@ -20,6 +20,7 @@ from fairlead.routing.choice import NOBODY, Caller, Chooser, Headers
 from fairlead.routing.table import Endpoint
 from fairlead.rows import RowReader
 from fairlead.schema import Row, Schema, label_text
+from fairlead.serving.concealing import Conceal, concealing
 from fairlead.serving.dark import PeopleDecide
 from fairlead.serving.ids import Ids
 
@@ -73,6 +74,8 @@ class LiveVariant:
         """What waits for a model that is too slow for the event loop, or is asked in another process."""
         self.answer: Callable[[Sequence[Row]], Awaitable[list[Outcome]]]
         """Answers rows that way."""
+        self.conceal: Conceal | None = None
+        """Makes its predictions fit to be kept, where its endpoint has sensitive columns."""
         if isinstance(predictor, Predictor):
             self.inline_rows = int(_INLINE_SECONDS / max(seconds_per_row, 1e-9))
             self.queue = BatchQueue(lambda rows, _: asyncio.to_thread(predictor.answer, rows))
@@ -113,6 +116,9 @@ class LiveEndpoint:
         self.endpoint = endpoint
         self.name = endpoint.name
         self.variants = tuple(variants)
+        schemas = [one.schema for one in variants]
+        for one in variants:
+            one.conceal = concealing([one.schema, *schemas], secret)
         self.revision = endpoint.since
         self.model = stable.model
         self.digest = stable.digest
