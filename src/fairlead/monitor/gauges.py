@@ -35,10 +35,12 @@ _TEXTS: Final[Mapping[str, str]] = {
     "fairlead_label_coverage": "The share of the newest report's predictions whose label is known.",
     "fairlead_model_quality": "Metrics of model quality, by the newest report with enough labels.",
     "fairlead_slo_error_budget_remaining": "What is left of the error budget; below 0 it is overspent.",
+    "fairlead_slo_target": "The share of requests that must be good.",
     "fairlead_slo_burn_rate": "How many times faster than allowed the error budget is spent.",
     "fairlead_report_timestamp_seconds": "When the newest report was made.",
 }
 _DRIFTING: Final = frozenset({"predictor", "prediction", "target", "concept", "missing"})
+_BURN: Final = "burn rate "
 _TESTS: Final = {"missing": "missing", "concept": "concept"}
 """What the label `test` says where a finding's measure is a phrase."""
 
@@ -121,12 +123,17 @@ def _of_objective(finding: Finding, mine: Mapping[str, str]) -> list[_Sample]:
     if finding.value is None:
         return []
     if finding.measure == "error budget":
-        return [("fairlead_slo_error_budget_remaining", {**mine}, finding.value)]
-    if finding.measure.startswith("burn rate "):
-        return [
-            ("fairlead_slo_burn_rate", {**mine, "window": finding.measure.removeprefix("burn rate ")}, finding.value)
+        target = [
+            ("fairlead_slo_target", {**mine}, one) for name, one in finding.further.items() if name == "objective"
         ]
-    return []
+        return [("fairlead_slo_error_budget_remaining", {**mine}, finding.value), *target]
+    # A burn rate is told of a long window, with that of a short one beside it.
+    rates = {finding.measure: finding.value, **finding.further}
+    return [
+        ("fairlead_slo_burn_rate", {**mine, "window": name.removeprefix(_BURN)}, rate)
+        for name, rate in rates.items()
+        if name.startswith(_BURN)
+    ]
 
 
 def write_gauges(run: Path, found: Sequence[Gauge]) -> None:
