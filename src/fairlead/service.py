@@ -203,7 +203,13 @@ def _console(config: Config, stores: Stores) -> ConsoleServer:
         from fairlead.console.exchange import Operator
 
         operator = Operator(
-            stores.database, stores.blobs, lambda: service_status(config, stores), keyring, config.paths.events
+            stores.database,
+            stores.blobs,
+            lambda: service_status(config, stores),
+            keyring,
+            config.paths.events,
+            config.paths.bundles,
+            config.monitor,
         )
         return build_app(operator)
 

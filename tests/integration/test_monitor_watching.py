@@ -10,7 +10,6 @@ import shutil
 import msgspec
 import pytest
 import sqlalchemy as sa
-from monitor_room import HOUR, MORNING, Room, pack_lateness, verdict
 
 import fairlead.monitor.watching as module
 from fairlead.archive.compaction import compact
@@ -21,6 +20,7 @@ from fairlead.monitor.store import insert_report, write_settings
 from fairlead.monitor.tables import monitor_panes, monitor_reports
 from fairlead.monitor.watching import grown
 from fairlead.registry.audit import audit_entries
+from monitor_room import HOUR, MORNING, Room, pack_lateness, verdict
 from sharing import made_once
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ import msgspec
 
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import local_time, print_json, print_table, say
-from fairlead.errors import NotAllowed, NotFound, StorageError
+from fairlead.errors import InvalidInput, NotAllowed, NotFound, StorageError
 from fairlead.routing.table import check_endpoint
 
 if TYPE_CHECKING:
@@ -128,8 +128,13 @@ def _show_one(invocation: Invocation, number: int, *, page: Path | None, as_json
 
 
 @command.command("check")
-@click.argument("endpoint")
+@click.argument("endpoint", required=False)
 @_wish_options
+@click.option(
+    "--current", metavar="TABLE", help="A table instead of an endpoint's traffic; --reference is then one, too."
+)
+@click.option("--target", metavar="COLUMN", help="Of the tables: what proved true.")
+@click.option("--prediction", metavar="COLUMN", help="Of the tables: what the model said.")
 @click.option(
     "--fail-on",
     type=click.Choice(list(_FAIL_ON)),
@@ -141,16 +146,28 @@ def _show_one(invocation: Invocation, number: int, *, page: Path | None, as_json
 @pass_invocation
 def _check(  # noqa: PLR0913 - one parameter an option
     invocation: Invocation,
-    endpoint: str,
+    endpoint: str | None,
     *,
     window: str | None,
     reference: str | None,
     segments: tuple[str, ...],
+    current: str | None,
+    target: str | None,
+    prediction: str | None,
     fail_on: str,
     as_json: bool,
 ) -> None:
-    """Judge ENDPOINT's window, and end with 5 where the verdict is --fail-on or worse."""
-    report = _made(invocation, endpoint, window, reference, segments)
+    """Judge ENDPOINT's window, or two tables, and end with 5 where the verdict is --fail-on or worse."""
+    if current is not None:
+        if endpoint is not None or window is not None or segments:
+            raise InvalidInput(
+                "--current is about two tables, not about an endpoint.", hint="--reference A --current B"
+            )
+        report = _of_tables(invocation, reference, current, target, prediction)
+    elif endpoint is not None:
+        report = _made(invocation, endpoint, window, reference, segments)
+    else:
+        raise InvalidInput("What is to be judged?", hint="Name an endpoint, or give --reference A --current B.")
     _show(report, as_json=as_json)
     if report.verdict in _FAIL_ON[fail_on]:
         raise NotAllowed(
@@ -217,6 +234,17 @@ def _made(  # noqa: PLR0913 - the parts of a wish
 
 def _not_installed(error: ImportError) -> NotFound:
     return NotFound(f"Monitoring needs {error.name}, which is not installed.", hint="pip install 'fairlead[monitor]'")
+
+
+def _of_tables(
+    invocation: Invocation, reference: str | None, current: str, target: str | None, prediction: str | None
+) -> Report:
+    if reference is None:
+        raise InvalidInput("--current has nothing to be held against.", hint="Give --reference, a table or a version.")
+    from fairlead.app import drift
+
+    settings = invocation.config().monitor.of("")
+    return drift(reference, current, target=target, prediction=prediction, settings=settings, home=invocation.home)
 
 
 def _write_page(invocation: Invocation, report: Report, page: Path) -> None:

@@ -1,4 +1,4 @@
-"""The operator's API: what is there, what is served, who changed what; and `deploy`. Rollouts have a file of their own.
+"""The operator's API: what is there, what is served, who changed what; and `deploy`. Rollouts and monitoring have files of their own.
 
 It is a door like any other and decides nothing: registry and rollout answer, and the gate in front of it has looked at the
 token before. What the token's holder changes, the audit records under the token's name.
@@ -22,6 +22,7 @@ from fairlead.console.exchange import (
     number_asked,
     operator_of,
 )
+from fairlead.console.monitoring import monitor_routes
 from fairlead.console.rollouts import VERBS, rollout_routes
 from fairlead.errors import FairleadError, InvalidInput, NotFound
 from fairlead.registry.audit import audit_entries
@@ -53,7 +54,7 @@ def operator_need(method: bytes, path: str) -> Need | None:
     match parts:
         case ["api", "endpoints", name, verb] if verb == "deploy" or verb in VERBS:
             return Need("deploy", name)
-        case ["api", "endpoints", name, "rollouts"]:
+        case ["api", "endpoints", name, "rollouts" | "reports" | "monitor", *_]:
             return Need("read" if method in {b"GET", b"HEAD"} else "deploy", name)
         case ["api", "models" | "status" | "audit" | "rollouts", *_] if method in {b"GET", b"HEAD"}:
             return Need("read")
@@ -74,6 +75,7 @@ def build_app(operator: Operator) -> ASGIApp:
         Route("/api/tokens", _tokens),
         Route("/api/endpoints/{name}/deploy", _deploy, methods=["POST"]),
         *rollout_routes(),
+        *monitor_routes(),
     ]
     handlers: dict[Any, Any] = {FairleadError: _refuse, HTTPException: _refuse_http, Exception: _refuse_unexpected}
     app = Starlette(routes=routes, exception_handlers=handlers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from fairlead.errors import InvalidInput
+from fairlead.monitor.overlay import Tables
 from fairlead.serving.http import problems
 from fairlead.serving.keys.keyring import Keyring
 from fairlead.storage.blobs import Blobs
@@ -36,6 +37,8 @@ class Operator(msgspec.Struct, frozen=True):
         status: Tells what is deployed, and what the gateways do with it.
         keyring: Knows whose a token is.
         events: The event log's folder.
+        bundles: Bundles unpacked on this machine.
+        watched: How endpoints are watched, by the file.
     """
 
     database: Database
@@ -43,6 +46,8 @@ class Operator(msgspec.Struct, frozen=True):
     status: Callable[[], object]
     keyring: Keyring
     events: Path
+    bundles: Path = Path("bundles")
+    watched: Tables = Tables()
 
 
 def operator_of(request: Request) -> Operator:
