@@ -1,7 +1,9 @@
 """Prometheus alert rules: when a person should hear of a service, a model or its monitoring.
 
 Service-level objectives alert on how fast the error budget is spent, over a long window and a short one together: the long says that it
-matters, the short that it is still so (Beyer et al., "The Site Reliability Workbook", O'Reilly 2018, chapter 5, table 5-6).
+matters, the short that it is still so (Beyer et al., "The Site Reliability Workbook", O'Reilly 2018, chapter 5, table 5-6). Failed requests
+Prometheus counts by itself, as of now; it needs nothing but the target. Slow answers are judged by the monitor, which knows each one's time
+exactly; what it says counts while it is fresh.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ BURN_PAIRS: Final[tuple[tuple[str, str, float, Severity], ...]] = (
     ("3d", "6h", 1.0, "ticket"),
 )
 """Long window, short window, how many times faster than allowed: a budget of 30 days lasts 2 days, 5, 10 and 30."""
+
+
+_FRESH: Final = 900
+"""For so many seconds what a report says of the last five minutes is still of use."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -66,14 +72,14 @@ def rules(job: str, max_report_age: float) -> list[Rule]:
         ),
         Rule(
             "FairleadErrors",
-            'sum by (endpoint) (rate(fairlead_requests_total{code=~"5.."}[5m]))'
-            " / sum by (endpoint) (rate(fairlead_requests_total[5m])) > 0.05",
+            f"{_failing('5m')} > 0.05",
             "10m",
             "page",
             "{{ $labels.endpoint }}: {{ $value | humanizePercentage }} of the requests fail.",
             "If a version is new, `fairlead rollback {{ $labels.endpoint }}`; else look at the log.",
         ),
-        *(_burning(*pair) for pair in BURN_PAIRS),
+        *(_failing_fast(*pair) for pair in BURN_PAIRS),
+        *(_slow_fast(*pair) for pair in BURN_PAIRS),
         Rule(
             "FairleadEventsDropped",
             "increase(fairlead_events_dropped_total[15m]) > 0",
@@ -86,14 +92,32 @@ def rules(job: str, max_report_age: float) -> list[Rule]:
     ]
 
 
-def _burning(long: str, short: str, factor: float, severity: Severity) -> Rule:
-    burn = "fairlead_slo_burn_rate"
+def _failing(window: str) -> str:
+    failed = f'sum by (endpoint) (rate(fairlead_requests_total{{code=~"5.."}}[{window}]))'
+    return f"{failed} / sum by (endpoint) (rate(fairlead_requests_total[{window}]))"
+
+
+def _failing_fast(long: str, short: str, factor: float, severity: Severity) -> Rule:
+    allowed = f'{factor:g} * (1 - max by (endpoint) (fairlead_slo_target{{objective="availability"}}))'
     return Rule(
-        f"FairleadBudgetBurn{long}",
-        f'{burn}{{window="{long}"}} > {factor:g} and ignoring (window) {burn}{{window="{short}"}} > {factor:g}',
+        f"FairleadErrorBudget{long}",
+        f"{_failing(long)} > {allowed} and {_failing(short)} > {allowed}",
         "0m",
         severity,
-        "{{ $labels.endpoint }}: the error budget of {{ $labels.objective }} is spent {{ $value | humanize }} times too fast.",
+        f"{{{{ $labels.endpoint }}}}: {{{{ $value | humanizePercentage }}}} of the requests fail, more than {factor:g} times what may.",
+        f"Over {long} and still over {short}. If a version is new, roll it back; else look at the log.",
+    )
+
+
+def _slow_fast(long: str, short: str, factor: float, severity: Severity) -> Rule:
+    burn = 'fairlead_slo_burn_rate{objective="latency", window="%s"}'
+    fresh = f"time() - max by (endpoint) (fairlead_report_timestamp_seconds) < {_FRESH}"
+    return Rule(
+        f"FairleadLatencyBudget{long}",
+        f"{burn % long} > {factor:g} and ignoring (window) {burn % short} > {factor:g} and on (endpoint) ({fresh})",
+        "0m",
+        severity,
+        "{{ $labels.endpoint }}: slow answers spend their budget {{ $value | humanize }} times too fast.",
         f"Over {long} and still over {short}. Roll back what is new, or take load away.",
     )
 

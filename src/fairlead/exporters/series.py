@@ -41,6 +41,7 @@ MONITOR: Final[Mapping[str, tuple[str, ...]]] = {
     "fairlead_label_coverage": ("endpoint",),
     "fairlead_model_quality": ("endpoint", "metric"),
     "fairlead_slo_error_budget_remaining": ("endpoint", "objective"),
+    "fairlead_slo_target": ("endpoint", "objective"),
     "fairlead_slo_burn_rate": ("endpoint", "objective", "window"),
     "fairlead_report_timestamp_seconds": ("endpoint",),
 }
