@@ -194,8 +194,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=4096, le=2**40, description="The size at which the event log begins a new segment, in bytes.")
     ] = 64 * 2**20
     event_days: Annotated[
-        Annotated[int, Meta(ge=1, le=36_500)] | None,
-        Meta(description="For how many days events are kept; whole days are pruned when the log is compacted."),
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="For how many days events are kept; whole days are pruned when the log is compacted.",
+        ),
     ] = 90
     event_bytes: Annotated[
         Annotated[int, Meta(ge=2**20, le=2**60)] | None,

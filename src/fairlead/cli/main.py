@@ -52,6 +52,7 @@ VERBS = {
     "diff": "Compare two versions.",
     "predict": "Ask a running service.",
     "feedback": "Tell what became of predictions, and see what was told.",
+    "events": "Ask the event log, take predictions out of it, and compact it.",
     "monitor": "Say what has drifted, and how well an endpoint does.",
     "batch": "Score a table with a version: Parquet, CSV, JSON lines or a database.",
     "token": "Create, list and revoke the tokens that callers show.",
