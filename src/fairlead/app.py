@@ -5,7 +5,6 @@ Everything else receives what it needs as arguments.
 
 from __future__ import annotations
 
-import functools
 import os
 import pwd
 import socket
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from fairlead.monitor.records import Records
     from fairlead.monitor.report import Report
     from fairlead.monitor.settings import Settings
-    from fairlead.monitor.standing import Standing
     from fairlead.monitor.watching import Watcher
     from fairlead.packing.packed import Packed
     from fairlead.packing.verify import VerifyReport
@@ -103,13 +101,6 @@ def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]
     from fairlead.monitor.watching import Watcher
 
     paths = config.paths
-
-    @functools.cache
-    def standing() -> Standing:
-        from fairlead.monitor.standing import Standing, read_traffic  # SciPy, which the first report needs
-
-        return Standing(read_traffic(paths.events), paths.home, paths.run)
-
     return Watcher(
         records_of(config, stores),
         config.monitor,
@@ -117,24 +108,7 @@ def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]
         holder=f"{socket.gethostname()}:{paths.home}",
         tell=tell,
         compact=lambda: compact(paths.events, days=config.event_days, most_bytes=config.event_bytes),
-        processes=_process_facts(paths),
-        service=lambda endpoint, settings, window: standing()(endpoint, settings, window),
     )
-
-
-def _process_facts(paths: Paths) -> Callable[[Window], list[Finding]]:
-    """What is to be said of this machine's processes, since it was said last."""
-    from fairlead.monitor.processes import Machine, look, process_findings
-
-    former: list[Machine] = []
-
-    def told(window: Window) -> list[Finding]:
-        machine = look(paths.home, paths.run, time.time())
-        found = process_findings(machine, window, former[-1] if former else None)
-        former[:] = [machine]
-        return found
-
-    return told
 
 
 def _channel_of(url: str) -> str:

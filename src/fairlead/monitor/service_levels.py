@@ -122,20 +122,19 @@ def is_callers(code: str) -> bool:
     return code in _CALLERS_OF_HTTP or issubclass(errors.FairleadError.of_code(code), _CALLERS)
 
 
-def levels(rows: Traffic, window: Window, stride: int = 1) -> list[Finding]:
+def levels(rows: Traffic, window: Window) -> list[Finding]:
     """Latency, traffic and errors of a window; nothing where there was no traffic.
 
     Args:
         rows: The window's, answered or not.
         window: Which.
-        stride: Where only every so manieth request is among the rows, how many each stands for.
     """
     if not len(rows.times):
         return []
     requests = rows.requests()
     return [
         *_latencies(requests),
-        *_traffic(len(rows.times) * stride, len(requests.times) * stride, window),
+        *_traffic(len(rows.times), len(requests.times), window),
         _errors(requests),
     ]
 
