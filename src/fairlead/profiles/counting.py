@@ -138,10 +138,16 @@ def _column(one: Feature, batch: Batch) -> Numbers | Names | None:
 def _fit(one: Feature, column: Numbers | Names) -> Numbers | Names:
     """The column as its feature counts it: text is no number, and a number is a name where names are counted."""
     if isinstance(one, NameCounts):
-        return column if isinstance(column, Names) else named(column, one.counts)
+        return column if isinstance(column, Names) else named(_doubles(column), one.counts)
     if isinstance(column, Names):
         return Numbers(np.full(len(column.codes), np.nan), None)
-    return column
+    return _doubles(column)
+
+
+def _doubles(column: Numbers) -> Numbers:
+    """The column as doubles with NaN where the entry is missing, also where only the mask says so."""
+    values = column.values.astype(np.float64, copy=False)
+    return Numbers(values if column.missing is None else np.where(column.missing, np.nan, values), None)
 
 
 def _target(fitted: _Fitted) -> Numbers | Names | None:
@@ -156,11 +162,9 @@ def _every_second(batch: Batch) -> Batch:
     """The rows that gave no level its mean."""
 
     def part(column: Numbers | Names) -> Numbers | Names:
-        return (
-            Names(column.codes[1::2], column.values)
-            if isinstance(column, Names)
-            else Numbers(column.values[1::2], None)
-        )
+        if isinstance(column, Names):
+            return Names(column.codes[1::2], column.values)
+        return Numbers(_doubles(column).values[1::2], None)
 
     assert batch.target is not None
     inputs = {name: part(column) for name, column in batch.inputs.items()}
@@ -183,7 +187,7 @@ def _input(column: Column, found: Numbers | Names | None) -> Feature:
         return NameCounts(
             column.name, "input", dict.fromkeys(known[:MOST_LEVELS], 0), complete=len(known) <= MOST_LEVELS
         )
-    levels, _ = tally(found if isinstance(found, Names) else named(found, known))
+    levels, _ = tally(found if isinstance(found, Names) else named(_doubles(found), known))
     return _names(column.name, levels, known)
 
 
@@ -212,7 +216,7 @@ def _is_free(levels: dict[str, int]) -> bool:
 
 def _numbers(name: str, role: Any, found: Numbers | Names | None) -> NumberCounts:
     """An empty column of numbers."""
-    values = found.values if isinstance(found, Numbers) else np.zeros(0)
+    values = _doubles(found).values if isinstance(found, Numbers) else np.zeros(0)
     bins = grid(values)
     return NumberCounts(name, role, bins, (0,) * (len(upper_ends(bins)) + 1), moments(values[np.isfinite(values)]))
 
