@@ -176,7 +176,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         reference: What it was held against.
         labels: How far its labels are known.
         findings: The worst first.
-        verdict: Of all together: `breach` where there is one, `drift` where the share of drifted inputs reaches the setting.
+        verdict: Of all together: `breach` where there is one, `drift` where the share of drifted inputs reaches the setting, or measured
+            model quality is worse.
         drifted: The share of judged inputs that drift, 0 to 1; `None` where none could be judged.
         made: When, in seconds since 1970 (UTC).
         number: Of the report, as it is stored; 0 where it is not.

@@ -81,8 +81,8 @@ def overall(findings: Iterable[Finding], dataset: float) -> tuple[Verdict, float
         dataset: The share, 0 to 1, from which on the table as a whole drifts.
 
     Returns:
-        `breach` where there is one, `drift` where the share is reached, `stable` where at least one input was judged or nothing
-        else is open; the share is `None` where no input could be judged.
+        `breach` where there is one, `drift` where the share is reached or measured model quality is worse, `stable` where at least one
+        input was judged or nothing else is open; the share is `None` where no input could be judged.
     """
     all_of_them = list(findings)
     inputs = [one.verdict for one in all_of_them if one.area == "predictor" and not one.segment]
@@ -90,6 +90,8 @@ def overall(findings: Iterable[Finding], dataset: float) -> tuple[Verdict, float
     drifted = sum(one != "stable" for one in judged) / len(judged) if judged else None
     if any(one.verdict == "breach" for one in all_of_them):
         return "breach", drifted
+    if any(one.verdict == "drift" and one.area == "model" and not one.segment for one in all_of_them):
+        return "drift", drifted  # worse answers, measured and sure: what drift of inputs only makes one fear
     if drifted is not None:
         return ("drift" if drifted >= dataset and drifted > 0 else "stable"), drifted
     rest = {one.verdict for one in all_of_them} or {"insufficient"}

@@ -96,3 +96,11 @@ def test_the_table_drifts_where_half_of_the_inputs_that_could_be_judged_do(found
 def test_a_drifted_label_or_segment_is_no_drifted_input():
     others = [finding(area="target", verdict="drift"), finding(segment='carrier = "UA"', verdict="drift")]
     assert overall([*others, finding()], 0.5) == ("stable", 0.0)
+
+
+def test_a_model_that_measurably_does_worse_is_not_stable_whatever_its_inputs_do():
+    worse = finding(area="model", subject="roc_auc", measure="measured", verdict="drift")
+    assert overall([worse, finding()], 0.5) == ("drift", 0.0)
+    # What is only estimated, or seen in a part of the traffic, is told and does not make the table drift.
+    told = [finding(area="estimate", verdict="drift"), finding(area="model", verdict="drift", segment='carrier = "UA"')]
+    assert overall([*told, finding()], 0.5) == ("stable", 0.0)
