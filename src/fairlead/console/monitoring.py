@@ -123,9 +123,9 @@ def _paged(report: Report, trend: list[Report]) -> Response:
     """The page; it carries its own policy, and runs and loads nothing."""
     from starlette.responses import Response
 
-    from fairlead.monitor.page.document import html
+    from fairlead.monitor.page.document import html, policy
 
-    headers = {**HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
+    headers = {**HEADERS, "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'"}
     return Response(html(report, trend=trend), media_type="text/html; charset=utf-8", headers=headers)
 
 
