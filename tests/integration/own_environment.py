@@ -17,8 +17,8 @@ def python_with(*requirements: str) -> Path:
 
     Skips the test where they cannot be installed, unless this is CI.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairlead-tests"
-    kept = cache / "-".join([*requirements, f"py{sys.version_info.major}.{sys.version_info.minor}"])
+    kept = _kept(requirements)
+    cache = kept.parent
     if not (kept / "bin" / "python").exists():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="new-", dir=cache))
@@ -31,6 +31,24 @@ def python_with(*requirements: str) -> Path:
     return kept / "bin" / "python"
 
 
+def python_kept(*requirements: str) -> Path:
+    """As `python_with`, for what is too large to be installed unasked: skips the test where nobody has asked for it.
+
+    Asked for is it by `python tests/integration/own_environment.py REQUIREMENT…`.
+    """
+    kept = _kept(requirements) / "bin" / "python"
+    if not kept.exists():
+        pytest.skip(
+            f"needs {kept.parents[1].parent.name}/{kept.parents[1].name}: own_environment.py {' '.join(requirements)}"
+        )
+    return kept
+
+
+def _kept(requirements: tuple[str, ...]) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairlead-tests"
+    return cache / "-".join([*requirements, f"py{sys.version_info.major}.{sys.version_info.minor}"])
+
+
 def _install(folder: Path, requirements: tuple[str, ...]) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--disable-pip-version-check"]
@@ -39,3 +57,7 @@ def _install(folder: Path, requirements: tuple[str, ...]) -> None:
     if done.returncode and os.environ.get("CI") != "true":
         pytest.skip(f"{' '.join(requirements)} cannot be installed here: {done.stderr[-200:]}")
     assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    print(python_with(*sys.argv[1:]))

@@ -66,5 +66,6 @@ Made by `fairlead export whylogs`: {rows:,} answers, {window}. Rows that were re
     from whylogs.core import DatasetProfileView
     DatasetProfileView.read("profile.bin").to_pandas()
 
-`pip install whylogs` reads it. whylogs 1.6.4 is its last release: with NumPy 2 it reads profiles, and fails where it makes one of text.
+`pip install whylogs` reads it. 1.6.4 is its last release: with NumPy 2 it reads profiles, and fails where it makes one of text.
+It tells its makers of each import, unless `WHYLOGS_NO_ANALYTICS` is set.
 """
