@@ -340,10 +340,12 @@ def _parquet_pieces(path: Path, what: str) -> Iterator[Table]:
 
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:
-            for batch in file.iter_batches(_PIECE, use_threads=False):
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)  # a batch has columns
-                yield polars_table(frame)
+            # Group by group: one reader over all of them holds on to what it has read.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(_PIECE, row_groups=[group], use_threads=False):
+                    frame = pl.from_arrow(batch)
+                    assert isinstance(frame, pl.DataFrame)  # a batch has columns
+                    yield polars_table(frame)
     except (OSError, ValueError) as err:
         raise _unreadable(path, what) from err
 
