@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead.monitor.labelled import Known, Labelled, known
-from fairlead.monitor.metric import Measured, Outcomes, canonical, measure_classes, measure_numbers
+from fairlead.monitor.metric import Measured, Outcomes, canonical, measure_classes, measure_numbers, metric_of
 from fairlead.profiles.profile import Calibration, NumberCounts, Profile
 from fairlead.stats.calibration import Curve, fitted
 from fairlead.stats.estimates import Estimate, Numbers, averaged, exactly, from_influence
@@ -29,7 +29,7 @@ from fairlead.stats.interval import Interval
 from fairlead.stats.ranking import roc_auc
 from fairlead.stats.residuals import root_mean_square
 
-__all__ = ["NOTHING", "Baseline", "binned", "first_of", "given", "measured", "of_labelled", "of_profile"]
+__all__ = ["NOTHING", "Baseline", "binned", "first_of", "given", "measured", "memorised", "of_labelled", "of_profile"]
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -45,6 +45,8 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 NOTHING = Baseline()
+_FAULTLESS: Final = 0.9999
+_FLATTERING: Final = 0.05
 _PARTS: Final = 8
 _NARROW: Final = 1e-6
 """A bin that is narrower holds one score."""
@@ -99,31 +101,59 @@ def measured(labelled: Labelled, rows: Known | None = None) -> Measured:
     )
 
 
+def memorised(profile: Profile, classes: tuple[str, ...]) -> bool:
+    """Whether the scores tell the truth of the reference's own rows without fault, as those of a forest do on the rows it has learnt by heart.
+
+    Such calibrations promise of other rows what nobody can keep.
+    """
+    found = _told(profile, classes)
+    area = found.get("roc_auc") or found.get("macro_roc_auc")
+    return area is not None and area.value >= _FAULTLESS
+
+
 def of_profile(profile: Profile, classes: tuple[str, ...], text: str) -> Baseline:
-    """The quality that the calibrations tell.
+    """The quality that the calibrations tell; nothing where they are `memorised`.
 
     Args:
         profile: Of the reference.
         classes: Of the model, the second of two is positive; empty for regression.
         text: For people: "its training data".
     """
+    return _named({} if memorised(profile, classes) else _told(profile, classes), text)
+
+
+def _told(profile: Profile, classes: tuple[str, ...]) -> dict[str, Estimate]:
     found = {one.of: one for one in profile.calibrations if sum(one.counts)}
     if not classes:
-        return _named(_of_numbers(found[""], profile) if "" in found else {}, text)
-    if len(classes) == 2:
-        return _named(_of_two(classes, found), text)
-    return _named(_of_many(classes, found), text)
+        return _of_numbers(found[""], profile) if "" in found else {}
+    return _of_two(classes, found) if len(classes) == 2 else _of_many(classes, found)
 
 
 def first_of(*baselines: Baseline) -> Baseline:
-    """For each metric the first that knows it."""
+    """For each metric the first that knows it.
+
+    One that is much better than an earlier one where both know a metric is left aside: an author's figures of fresh rows have shown that those of the
+    training rows flatter the model.
+    """
     values: dict[str, Estimate] = {}
     texts: dict[str, str] = {}
     for one in baselines:
+        if _flatters(one, values):
+            continue
         for name, value in one.values.items():
             if name not in values:
                 values[name], texts[name] = value, one.texts[name]
     return Baseline(values, texts)
+
+
+def _flatters(one: Baseline, known: Mapping[str, Estimate]) -> bool:
+    """Whether any metric is better than it is known to be, by as much as a loss that counts by default."""
+    for name in known.keys() & one.values.keys():
+        metric, former, value = metric_of(name), known[name].value, one.values[name].value
+        better = former - value if metric.better == "low" else value - former
+        if metric.better != "zero" and better > _FLATTERING * (abs(former) if metric.relative else 1.0):
+            return True
+    return False
 
 
 def binned(calibration: Calibration) -> tuple[Numbers, Numbers, Numbers]:

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from fairlead.monitor.baseline import Baseline, binned, of_profile
+from fairlead.monitor.baseline import Baseline, binned, memorised, of_profile
 from fairlead.monitor.labelled import Floats, Labelled, class_positions, score_table
 from fairlead.monitor.metric import Measured, Outcomes, measure_classes
 from fairlead.monitor.performance import compared, withheld
@@ -158,6 +158,10 @@ def _impossible(labelled: Labelled, reference: Profile, settings: Settings) -> s
         return f"the reference has {plural(labels, 'label')}, and {settings.thresholds.labels:,} are needed"
     if labelled.classes and not score_table(labelled):
         return "the model gives no probabilities"
+    if memorised(reference, labelled.classes):
+        return (
+            "the reference's scores are never wrong, as on rows that a model has learnt by heart, and promise too much"
+        )
     if not estimated_at_all(labelled, reference):
         return "no answer has a score that was calibrated"
     return ""

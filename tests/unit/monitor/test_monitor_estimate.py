@@ -200,6 +200,12 @@ def test_what_is_missing_is_said():
     assert "no answer has a score" in reason(of_another, REFERENCE)
 
 
+def test_a_model_that_knows_its_training_rows_by_heart_promises_nothing():
+    one = window(1, 1000, 0.0)
+    learnt = Labelled(one.labels, one.labels, {"1": np.where(one.labels == "1", 0.9, 0.05)}, CLASSES)
+    assert "learnt by heart" in reason(window(2, 500, 0.0), profiled(learnt))
+
+
 @pytest.mark.parametrize("outcomes", [0.0, 1.0], ids=["none", "all"])
 def test_a_reference_of_one_class_stops_nothing(outcomes):
     grid = Grid((0.0, 0.5, 1.0))

@@ -166,6 +166,22 @@ def calibration_of(scores, outcomes, of="", squares=None, bins=200):
     )
 
 
+def test_training_rows_that_flatter_are_no_measure_where_the_author_knows_better():
+    training = of_labelled(window(2, shift=2.5), "its training data")
+    both = first_of(given({"auc": 0.85}), training)
+    assert set(both.values) == {"roc_auc"}
+    assert judged(window(1), both)["f1"].reference is None
+    honest = first_of(given({"auc": training.values["roc_auc"].value}), training)
+    assert "f1" in honest.values
+
+
+def test_rows_that_were_learnt_by_heart_are_no_measure():
+    one = window(6, n=2000, labelled=1.0)
+    scores = np.where(one.labels == "yes", 0.9, 0.1)
+    profile = Profile(2000, (), calibrations=(calibration_of(scores, one.labels == "yes", "yes"),))
+    assert of_profile(profile, CLASSES, "its training data").values == {}
+
+
 def test_a_profile_tells_quality_as_its_rows_would():
     one = window(6, n=20_000, labelled=1.0)
     profile = Profile(20_000, (), calibrations=(calibration_of(one.scores["yes"], one.labels == "yes", "yes"),))
