@@ -5,9 +5,9 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn import isotonic, metrics
 
+from fairlead.stats.calibration import rising
 from fairlead.stats.confusion import count_confusion, f1, f1_influence, precision_influence, recall_influence
 from fairlead.stats.estimates import averaged, exactly, from_influence, mean_influence, proportion, wilson
-from fairlead.stats.calibration import rising
 from fairlead.stats.ranking import (
     average_precision,
     average_precision_influence,
