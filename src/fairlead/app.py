@@ -10,13 +10,14 @@ import pwd
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fairlead.config import Config, load_config
+from fairlead.config import Config, Paths, load_config
 from fairlead.errors import BadReference, InvalidInput
 from fairlead.refs import ModelRef, check_name
 from fairlead.storage.blobs import Blobs, open_blobs
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fairlead.monitor.comparison import Trained
     from fairlead.monitor.notices import Notice
     from fairlead.monitor.records import Records
-    from fairlead.monitor.report import Report
+    from fairlead.monitor.report import Finding, Report, Window
     from fairlead.monitor.settings import Settings
     from fairlead.monitor.watching import Watcher
     from fairlead.packing.packed import Packed
@@ -108,7 +109,23 @@ def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]
         holder=f"{socket.gethostname()}:{paths.home}",
         tell=tell,
         compact=lambda: compact(paths.events, days=config.event_days, most_bytes=config.event_bytes),
+        processes=_process_facts(paths),
     )
+
+
+def _process_facts(paths: Paths) -> Callable[[Window], list[Finding]]:
+    """What is to be said of this machine's processes, since it was said last."""
+    from fairlead.monitor.processes import Machine, look, process_findings
+
+    former: list[Machine] = []
+
+    def told(window: Window) -> list[Finding]:
+        machine = look(paths.home, paths.run, time.time())
+        found = process_findings(machine, window, former[-1] if former else None)
+        former[:] = [machine]
+        return found
+
+    return told
 
 
 def _channel_of(url: str) -> str:

@@ -479,3 +479,41 @@ def test_a_report_is_amended_when_a_hundred_labels_or_a_point_of_coverage_came()
 
 def test_a_notice_is_plain_data():
     assert Notice.__struct_config__.frozen
+
+
+def test_a_budget_that_burns_is_told_within_the_look_and_so_is_that_it_does_not_any_more(room):
+    hours(room, 6, rows=300)
+    objectives = {"availability": 0.99}
+    watcher = room.watcher(objectives=objectives)
+    watcher.step()
+    assert room.told == []
+    # Half of five minutes' requests fail: of an hour's 325 are 25, seven times as many as one in a hundred; of the last five minutes all.
+    room.answered(200, room.clock.now, room.clock.now + 240, status="prediction_failed")
+    room.clock.now += 250
+    watcher.step()
+    assert [one.kind for one in room.told] == ["slo_burn"]
+    assert any("availability: burn rate 1h" in one for one in room.told[0].new)
+    watcher.step()
+    room.watcher(objectives=objectives).step()  # who starts anew knows that it was told
+    assert len(room.told) == 1
+    families = {one["name"]: one["samples"] for one in msgspec.json.decode((room.run / FILE).read_bytes())}
+    rates = {labels["window"]: value for labels, value in families["fairlead_slo_burn_rate"]}
+    # 200 of some 500 requests of the last hour failed, where one in a hundred may.
+    assert rates["1h"] == pytest.approx(100 * 200 / 479, rel=0.05)
+    assert rates["5m"] == pytest.approx(100.0, rel=0.1)  # and whole minutes
+
+
+def test_objectives_are_read_once_and_then_only_what_is_new(room, monkeypatch):
+    hours(room, 3, rows=300)
+    watcher = room.watcher(objectives={"latency": 0.9, "latency_seconds": 0.001})
+    watcher.step()
+    asked = []
+    real = watcher._records.tallies
+    monkeypatch.setattr(watcher._records, "tallies", lambda *told: asked.append(told[1]) or real(*told))
+    room.answered(300, room.clock.now, room.clock.now + 100)
+    room.clock.now += 120
+    watcher.step()
+    assert asked == [pytest.approx(MORNING + 3 * HOUR - 60, abs=60)]
+    budget = next(one for one in watcher._endpoints["late"].levels if one.measure == "error budget")
+    assert budget.n == 1200  # each request is counted once
+    assert budget.further["bad"] == 1200  # they took two milliseconds each

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from fairlead.errors import InvalidInput, NotFound
+from fairlead.monitor.burning import Burning
 from fairlead.monitor.overlay import Tables
 from fairlead.monitor.panes import Segment
 from fairlead.monitor.records import Records
@@ -82,6 +83,7 @@ def make_asked(records: Records, tables: Tables, endpoint: str, wish: Wish, now:
         now=now,
         before=before,
         segments=tuple(map(_segment, wish.segments)) or None,
+        service=Burning(records).look(endpoint, settings.objectives, now),
     )
     report = make_report(records, order).report
     if not report.rows:

@@ -45,6 +45,9 @@ _TESTS: Final = {"missing": "missing", "concept": "concept"}
 """What the label `test` says where a finding's measure is a phrase."""
 
 
+_NOTHING: Final[Mapping[str, Iterable[Finding]]] = {}
+
+
 class Gauge(msgspec.Struct, frozen=True):
     """One family.
 
@@ -64,17 +67,22 @@ def code_of(verdict: Verdict) -> float:
     return float(RANK["stable"] - RANK[verdict])
 
 
-def gauges(reports: Iterable[Report]) -> list[Gauge]:
+def gauges(reports: Iterable[Report], burning: Mapping[str, Iterable[Finding]] = _NOTHING) -> list[Gauge]:
     """The gauges of the newest report of each endpoint. Pure.
 
     Args:
         reports: One for an endpoint; where an older one is the newest with enough labels, it stands before the newest, and its model
             quality is told.
+        burning: The objectives as they are now, by endpoint; those of the reports where none are.
     """
     samples: dict[str, dict[tuple[tuple[str, str], ...], float]] = {name: {} for name in _TEXTS}
     for report in reports:
         for name, labels, value in _of_report(report):
             samples[name][tuple(labels.items())] = value
+    for endpoint, findings in burning.items():
+        for one in findings:
+            for name, labels, value in _of_objective(one, {"endpoint": endpoint, "objective": one.subject}):
+                samples[name][tuple(labels.items())] = value
     return [
         Gauge(name, text, tuple((dict(labels), value) for labels, value in samples[name].items()))
         for name, text in _TEXTS.items()

@@ -18,7 +18,8 @@ from fairlead.monitor.gathered import Gathered
 from fairlead.monitor.performance import performance
 from fairlead.monitor.quality import quality, refused, repeated
 from fairlead.monitor.records import Version
-from fairlead.monitor.report import Area
+from fairlead.monitor.report import Area, Window
+from fairlead.monitor.service_levels import Traffic, levels
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import Test
 from fairlead.profiles.counting import Batch
@@ -32,6 +33,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A window beside what it is held against.
 
     Attributes:
+        window: Which.
         settings: How it is judged.
         version: Whose profile and schema are the measure.
         gathered: The window's rows in sum.
@@ -42,6 +44,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         segment: The part of the traffic; empty for all.
     """
 
+    window: Window
     settings: Settings
     version: Version
     gathered: Gathered
@@ -112,7 +115,18 @@ def again(case: Case) -> Sequence[Test]:
     return repeated(now.answered, now.distinct, former, case.settings)
 
 
+def served(case: Case) -> Sequence[Test]:
+    """How quickly and how reliably was answered."""
+    outcomes = case.gathered.outcomes
+    rows = Traffic(*(outcomes[name].to_numpy() for name in ("time", "latency", "status")))
+    found = levels(rows, case.window)
+    # Of a sample of rows nothing is said about how many there were.
+    told = found if case.gathered.stride == 1 else [one for one in found if one.subject != "traffic"]
+    return [Test(one) for one in told]
+
+
 ALL: Final[tuple[tuple[Area, Callable[[Case], Sequence[Test]]], ...]] = (
+    ("service", served),
     ("quality", sound),
     ("quality", taken),
     ("quality", again),

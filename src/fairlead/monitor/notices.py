@@ -18,15 +18,18 @@ from fairlead.monitor.settings import Alerting
 from fairlead.monitor.store import Told
 from fairlead.schema import Value
 
-__all__ = ["FAILED", "KINDS", "Notice", "failure_notice", "notice_alert", "notices", "standing"]
+__all__ = ["BURN", "FAILED", "KINDS", "Notice", "burn_notice", "failure_notice", "notice_alert", "notices", "standing"]
 
 KINDS: Final[Mapping[str, frozenset[Area]]] = {
     "drift": frozenset({"predictor", "prediction", "target", "concept"}),
     "quality": frozenset({"quality", "missing"}),
     "model_quality": frozenset({"model", "estimate"}),
-    "slo_burn": frozenset({"service", "process"}),
+    "process": frozenset({"process"}),
 }
 """The kinds of notices, and what each is about."""
+
+BURN: Final = "slo_burn"
+"""An error budget is spent, or will be soon; told at once, because its two windows have judged already."""
 
 FAILED: Final = "monitor_failed"
 """A report that was due could not be made."""
@@ -35,10 +38,11 @@ _TITLES: Final = {
     "drift": ("data drift", "the data are as they were"),
     "quality": ("the quality of the data", "the quality of the data is well again"),
     "model_quality": ("the model does worse", "the model does as well as before"),
-    "slo_burn": ("a service level is in danger", "the service levels are kept again"),
+    "process": ("the processes need a look", "the processes are well again"),
+    BURN: ("a service level is in danger", "the service levels are kept again"),
     FAILED: ("no report could be made", "reports are made again"),
 }
-_SEVERITY: Final[Mapping[str, Severity]] = {"slo_burn": "critical"}
+_SEVERITY: Final[Mapping[str, Severity]] = {BURN: "critical"}
 _NAMED: Final = 5
 
 
@@ -128,6 +132,27 @@ def failure_notice(endpoint: str, because: str, told: Told | None, now: float) -
         return None
     subjects = ("report",) if failed else ()
     return Told(FAILED, subjects, now), Notice(endpoint, FAILED, subjects, subjects, (because,) if failed else (), 0)
+
+
+def burn_notice(endpoint: str, findings: Sequence[Finding], told: Told | None, now: float) -> _Change | None:
+    """What is newly too fast, or that nothing is any more; nothing where that is known.
+
+    Args:
+        endpoint: Whose.
+        findings: Its objectives, as they are.
+        told: What people were told last of this kind.
+        now: Seconds since 1970 (UTC).
+    """
+    known = told.subjects if told is not None else ()
+    crossed = {f"{one.subject}: {one.measure}": one.because for one in findings if one.verdict == "breach"}
+    found = tuple(sorted(crossed))
+    if found == known:
+        return None
+    new = tuple(one for one in found if one not in known)
+    remembered = Told(BURN, found, now)
+    if found and not new:
+        return remembered, None
+    return remembered, Notice(endpoint, BURN, found, new, tuple(crossed[one] for one in new[:_NAMED]), 0)
 
 
 def notice_alert(notice: Notice) -> Alert:

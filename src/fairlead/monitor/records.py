@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fairlead.archive.frames import Frames
     from fairlead.archive.labels import Joining
     from fairlead.archive.snapshot import Snapshot
+    from fairlead.monitor.service_levels import Tally
 
 __all__ = ["Records", "Rows", "Version"]
 
@@ -148,6 +149,24 @@ class Records:
 
         found = Snapshot(self.events).pieces("prediction", endpoint, since, columns=["time"])
         return sorted(moment for piece in found for moment in piece.frame["time"].to_list())
+
+    def tallies(self, endpoint: str, start: float, end: float, latency_seconds: float) -> list[Tally]:
+        """Requests by the minute; one tally for each piece that is read, so that rows are not held.
+
+        Args:
+            endpoint: Whose.
+            start: In seconds since 1970 (UTC).
+            end: Likewise.
+            latency_seconds: What is later counts as slow.
+        """
+        from fairlead.archive.snapshot import Snapshot
+        from fairlead.monitor.service_levels import Traffic, tally
+
+        pieces = Snapshot(self.events).pieces("prediction", endpoint, start, end, columns=["time", "latency", "status"])
+        return [
+            tally(Traffic(*(piece.frame[name].to_numpy() for name in ("time", "latency", "status"))), latency_seconds)
+            for piece in pieces
+        ]
 
     def labels(self, endpoint: str, windows: Sequence[Window]) -> dict[Window, Labels]:
         """How many answers of each window have a label by now; only ids and times are read for it.

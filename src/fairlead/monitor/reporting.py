@@ -149,6 +149,7 @@ class _Making:
         before = self._counted(form, version, windows, (ALL, *segments), past) if windows else {}
         reference, normal = self._reference(version, windows, kind, before)
         case = Case(
+            window=self._order.window,
             settings=self._settings,
             version=version,
             gathered=self._gathered,

@@ -95,7 +95,7 @@ class Told(msgspec.Struct, frozen=True):
     """What people were told last, of one kind at one endpoint.
 
     Attributes:
-        kind: "drift", "quality", "model_quality", "slo_burn", "monitor_failed".
+        kind: "drift", "quality", "model_quality", "process", "slo_burn", "monitor_failed".
         subjects: What it was about; empty when all was well again.
         time: When, in seconds since 1970 (UTC).
     """

@@ -28,8 +28,9 @@ from loguru import logger
 from fairlead.archive.manifest import FOLDER, NAME
 from fairlead.durations import parse_duration
 from fairlead.errors import Conflict, FairleadError
+from fairlead.monitor.burning import Burning
 from fairlead.monitor.gauges import gauges, write_gauges
-from fairlead.monitor.notices import FAILED, Notice, failure_notice, notices
+from fairlead.monitor.notices import BURN, FAILED, Notice, burn_notice, failure_notice, notices
 from fairlead.monitor.overlay import Tables
 from fairlead.monitor.records import Records
 from fairlead.monitor.report import Finding, Labels, Report, Window
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["Stamp", "Watcher", "grown", "stamp_of"]
 
 _LOOK_SECONDS: Final = 10.0
+_MINUTE: Final = 60.0
 _QUICKEST: Final = 0.5
 _COMPACT_SECONDS: Final = 600.0
 """Compaction also prunes what is too old, and removes what it has let go of; so it is done now and then where nothing is new."""
@@ -122,7 +124,7 @@ class Watcher:
         holder: Whose reports these are: the same after a restart, and no other machine's.
         tell: Told what people want to hear of; returns at once.
         compact: Makes Parquet of what was appended.
-        service: Findings about service levels and processes, by endpoint and settings.
+        processes: Looks at the processes of this machine: what is to be said of them, for a window.
         clock: Seconds since 1970 (UTC).
     """
 
@@ -135,7 +137,7 @@ class Watcher:
         holder: str,
         tell: Callable[[Notice], None] = lambda _: None,
         compact: Callable[[], object] = lambda: None,
-        service: Callable[[str, Settings, Window], Sequence[Finding]] = lambda *_: (),
+        processes: Callable[[Window], Sequence[Finding]] = lambda _: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._records = records
@@ -144,7 +146,8 @@ class Watcher:
         self._holder = holder
         self._tell = tell
         self._compact = compact
-        self._service = service
+        self._processes = processes
+        self._burning = Burning(records)
         self._clock = clock
         self._compacted: tuple[Stamp, float] | None = None
         self._endpoints: dict[str, _Endpoint] = {}
@@ -206,6 +209,7 @@ class Watcher:
                 if leader(connection, endpoint, now) not in {"", self._holder}:
                     return False
                 last = newest_window(connection, endpoint)
+            burnt = self._burn(endpoint, settings, stamp, now)
             made = sum(self._make(endpoint, settings, one) for one in self._due(endpoint, settings, stamp, last))
             if stamp != known.amended_at and now >= known.amend_after:
                 made += self._amend(known, endpoint, settings)
@@ -219,7 +223,36 @@ class Watcher:
             return False
         if made:
             self._failed(endpoint, "")
-        return made > 0
+        return made > 0 or burnt
+
+    def _burn(self, endpoint: str, settings: Settings, stamp: Stamp, now: float) -> bool:
+        """Look at the objectives, where something is new, and once a minute: what is over is over without a request.
+
+        Returns:
+            Whether they are otherwise than before.
+        """
+        known = self._endpoints[endpoint]
+        if now < known.burn_after or (stamp == known.burnt_at and now < known.burn_next):
+            return False
+        began = time.monotonic()
+        former, known.levels = known.levels, self._burning.look(endpoint, settings.objectives, now)
+        known.burnt_at, known.burn_next = stamp, now + _MINUTE
+        known.burn_after = now + _REST * (time.monotonic() - began)
+        crossed = [f"{one.subject}: {one.measure}" for one in known.levels if one.verdict == "breach"]
+        if sorted(crossed) != known.crossed and (crossed or known.crossed or known.crossed is None):
+            self._tell_of_burning(endpoint, known.levels, now)
+        known.crossed = sorted(crossed)
+        return former != known.levels
+
+    def _tell_of_burning(self, endpoint: str, levels: Sequence[Finding], now: float) -> None:
+        with self._records.database.read() as connection:
+            change = burn_notice(endpoint, levels, read_told(connection, endpoint).get(BURN), now)
+        if change is None:
+            return
+        with self._records.database.write() as connection:
+            write_told(connection, endpoint, change[0])
+        if change[1] is not None:
+            self._tell(change[1])
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -273,7 +306,9 @@ class Watcher:
             now=self._clock(),
             amends=wanted.amends,
             before=wanted.before,
-            service=tuple(self._service(endpoint, settings, wanted.window)),
+            service=wanted.service
+            if wanted.amends
+            else (*self._endpoints[endpoint].levels, *self._processes(wanted.window)),
         )
         made = make_report(self._records, order)
         if not made.report.rows:
@@ -347,7 +382,7 @@ class Watcher:
             for one in read_table(connection).endpoints:
                 recent = recent_reports(connection, one.name, _HISTORY)
                 told += [report for report in recent[:-1] if _has_quality(report)][-1:] + recent[-1:]
-        write_gauges(self._run, gauges(told))
+        write_gauges(self._run, gauges(told, {name: one.levels for name, one in self._endpoints.items() if one.levels}))
         self._gauged = True
 
 
@@ -362,6 +397,11 @@ class _Endpoint(msgspec.Struct):
         amend_after: Labels are not looked for before this time.
         counted_at: What stood on the disk when rows were counted.
         count_after: Rows are not counted before this time.
+        levels: The objectives, as they were looked at last.
+        crossed: Which of them were crossed; `None` before the first look.
+        burnt_at: What stood on the disk then.
+        burn_next: They are looked at again at this time, whatever stands there.
+        burn_after: And not before this.
         rest_until: After a failure, it is not tried again before this time.
     """
 
@@ -372,6 +412,11 @@ class _Endpoint(msgspec.Struct):
     amend_after: float = 0.0
     counted_at: Stamp | None = None
     count_after: float = 0.0
+    levels: tuple[Finding, ...] = ()
+    crossed: list[str] | None = None
+    burnt_at: Stamp | None = None
+    burn_next: float = 0.0
+    burn_after: float = 0.0
     rest_until: float = 0.0
 
 
@@ -383,12 +428,14 @@ class _Due(msgspec.Struct, frozen=True):
         panes: Its pieces.
         before: The window before, where windows go by count.
         amends: The report that it stands instead of; 0 for the first.
+        service: Of that one, what was said of objectives and processes: they were so at that time.
     """
 
     window: Window
     panes: tuple[Window, ...]
     before: Window | None = None
     amends: int = 0
+    service: tuple[Finding, ...] = ()
 
 
 def _again(report: Report, window: Window, rhythm: Rhythm) -> _Due:
@@ -396,7 +443,12 @@ def _again(report: Report, window: Window, rhythm: Rhythm) -> _Due:
     same = rhythm.by == "clock" and abs(window.seconds - rhythm.length) < 1e-6
     panes = tuple(clock_panes(rhythm, window)) if same else (window,)
     before = report.reference.window if rhythm.by == "count" else None
-    return _Due(window, panes, before, report.number)
+    return _Due(window, panes, before, report.number, tuple(one for one in report.findings if _is_of_then(one)))
+
+
+def _is_of_then(finding: Finding) -> bool:
+    """Whether a finding is not made of a window's rows, so that it cannot be made again."""
+    return finding.area == "process" or finding.measure == "error budget" or finding.measure.startswith("burn rate ")
 
 
 def _lead_seconds(settings: Settings) -> float:

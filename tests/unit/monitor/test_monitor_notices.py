@@ -91,9 +91,9 @@ def test_another_column_is_news_and_one_that_ends_while_others_go_on_is_none():
 
 def test_each_kind_is_told_by_itself():
     windows = [
-        report(place, quality__temp="breach", model__roc_auc="drift", service__latency="breach") for place in range(2)
+        report(place, quality__temp="breach", model__roc_auc="drift", process__disk="breach") for place in range(2)
     ]
-    assert {kind for kind, _ in said_after_each(windows)[1]} == {"quality", "model_quality", "slo_burn"}
+    assert {kind for kind, _ in said_after_each(windows)[1]} == {"quality", "model_quality", "process"}
 
 
 def test_model_quality_is_followed_over_the_windows_that_have_labels():
