@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import math
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import polars as pl
@@ -184,6 +186,22 @@ def test_where_there_are_no_answers_nothing_is_written(events, tmp_path, asked, 
     with pytest.raises(error):
         export(events, tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_without_polars_says_what_to_install():
+    code = """
+import sys
+sys.modules["polars"] = None
+from pathlib import Path
+from fairlead.errors import NotFound
+from fairlead.exporters.evidently import EXPORTER, EvidentlyOptions
+try:
+    EXPORTER.export(EvidentlyOptions(endpoint="flights", window="1d", events=Path("nowhere"), now=2e9), Path("nowhere"))
+except NotFound as error:
+    print(error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "pip install 'fairlead[monitor]'\n"
 
 
 def test_a_window_and_an_endpoint_must_be_said():

@@ -82,21 +82,25 @@ def answered_frames(options: WindowOptions, span: Span) -> Iterator[pl.DataFrame
 
     Raises:
         BadReference: The endpoint's name is none.
-        NotFound: There are none, or polars is not installed.
+        NotFound: polars is not installed; or, at the end, there were none.
         StorageError: The event log cannot be read.
     """
     check_name(options.endpoint, "endpoint")
     with needing_monitor("Writing answers for other tools"):
         from fairlead.archive.frames import frames
+    return _answered(frames(options.events, options.endpoint, *span), options.endpoint, span)
+
+
+def _answered(frames: Iterable[pl.DataFrame], endpoint: str, span: Span) -> Iterator[pl.DataFrame]:
     seen = False
-    for frame in frames(options.events, options.endpoint, *span):
+    for frame in frames:
         answered = frame.filter(frame["status"] == "ok")
         if len(answered):
             seen = True
             yield answered
     if not seen:
         raise NotFound(
-            f"{options.endpoint} gave no answers from {span}.",
+            f"{endpoint} gave no answers from {span}.",
             hint="Say another --window; `fairlead status` lists the endpoints.",
         )
 
