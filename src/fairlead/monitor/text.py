@@ -34,8 +34,9 @@ _MOST: Final = 200
 
 
 def summary(report: Report) -> str:
-    """A report in one line: "flights, April 2013 [drift]: 3 of 14 inputs drifted; temp first"."""
-    return f"{words.title(report)} [{report.verdict}]: {words.headline(report)}"
+    """A report in one line: "flights, April 2013 (drift): 3 of 14 inputs drifted; temp first"."""
+    said = words.overall(report)[1]
+    return f"{words.title(report)} ({said[:1].lower()}{said[1:]}): {words.headline(report)}"
 
 
 def table(report: Report, width: int, *, colour: bool) -> str:
@@ -74,9 +75,12 @@ def _head(report: Report) -> list[Text]:
 
     against = f"compared with {words.clean(report.reference.text, 120)}" if report.reference.text else ""
     models = ", ".join(words.clean(one, 80) for one in report.models[:5])
-    facts = [against, words.plural(report.rows, "prediction"), models, f"labels: {words.labels(report)}"]
+    rows = words.plural(report.rows, "prediction" if report.endpoint else "row")
+    known = f"labels: {words.labels(report)}" if report.endpoint or report.labels.count else ""
+    facts = [against, rows, models, known]
     lead = Text(f"{words.title(report)}  ")
-    lead.append_text(_verdict(report.verdict))
+    verdict, said = words.overall(report)
+    lead.append(f"{words.SIGNS[verdict]} {said[:1].lower()}{said[1:]}", style=_COLOURS[verdict])
     return [
         lead,
         Text(words.headline(report), style="bold"),

@@ -27,6 +27,7 @@ __all__ = [
     "measured",
     "moment",
     "number",
+    "overall",
     "p_value",
     "percent",
     "plural",
@@ -225,6 +226,13 @@ def title(report: Report) -> str:
     parts = [clean(report.endpoint)] if report.endpoint else []
     parts += [span(report.window)] if report.window else []
     return ", ".join(parts) or "Two tables compared"
+
+
+def overall(report: Report) -> tuple[Verdict, str]:
+    """What the report as a whole comes to; what drifts alone is not hidden by it."""
+    if report.verdict == "stable" and any(one.verdict == "drift" for one in report.findings):
+        return "drift", "Some drift, stable as a whole"
+    return report.verdict, VERDICTS[report.verdict]
 
 
 def headline(report: Report) -> str:

@@ -198,7 +198,15 @@ def test_odd_numbers_are_said_and_stop_nothing():
     assert "at an unknown time" in text
 
 
-@pytest.mark.parametrize("made", [sample_reports.empty(), replace(sample_reports.empty(), window=None, endpoint="")])
+def test_some_drift_is_not_hidden_by_a_table_that_is_stable_as_a_whole():
+    text = Seen(html(replace(sample_reports.wide(300, 6), verdict="stable"))).text
+    assert "Some drift, stable as a whole" in text
+    assert "6 of 300 inputs drifted" in text
+
+
+@pytest.mark.parametrize(
+    "made", [sample_reports.empty(), replace(sample_reports.empty(), window=None, endpoint="")], ids=["window", "table"]
+)
 def test_an_empty_window_says_so_and_what_to_do(made: Report):
     text = Seen(html(made)).text
     assert "Too few data to tell" in text
@@ -243,20 +251,36 @@ def test_bars_are_as_high_as_their_shares_on_one_scale():
     assert drawn.rows[2] == ("2", "3", "40.0 %", "80.0 %")
 
 
-def test_bins_of_one_width_are_to_scale_and_others_stand_side_by_side():
-    even = charts.bars(Picture("numbers", (0.0, 10.0, 20.0, 25.0), (0.5, 0.25, 0.25), (0.5, 0.25, 0.25)))
-    assert even.even
-    assert [(tick.at, tick.text) for tick in even.x] == [
-        (0.0, "0"),
-        (20.0, "5"),
-        (40.0, "10"),
-        (60.0, "15"),
-        (80.0, "20"),
-        (100.0, "25"),
-    ]
-    uneven = charts.bars(Picture("numbers", (0.0, 0.1, 10.0, 1e9), (0.5, 0.25, 0.25), (0.5, 0.25, 0.25)))
-    assert not uneven.even
-    assert [tick.text for tick in uneven.x] == ["0", "0.1", "10", "1 G"]
+SIX = (0.3, 0.2, 0.2, 0.1, 0.1, 0.1)
+
+
+def test_bins_of_one_width_are_to_scale():
+    # 0 to 50 on a hundred percent: ten are a fifth.
+    drawn = charts.bars(Picture("numbers", (0.0, 10.0, 20.0, 30.0, 40.0, 50.0), SIX[1:], SIX[1:]))
+    assert drawn.even
+    assert [(tick.at, tick.text) for tick in drawn.x] == [(20.0 * one, f"{10 * one}") for one in range(6)]
+
+
+def test_an_end_far_outside_is_told_and_does_not_squeeze_the_rest():
+    # Five bins of ten, and one that reaches to a thousand millions: it is drawn as wide as two of the others, a seventh each.
+    drawn = charts.bars(Picture("numbers", (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 1e9), SIX, SIX))
+    assert drawn.even
+    told = [(tick.at, tick.text) for tick in drawn.x]
+    assert told == [*((pytest.approx(100 * one / 7, abs=0.06), f"{10 * one}") for one in range(6)), (100.0, "1 G")]
+
+
+def test_an_outer_bin_without_width_is_still_seen():
+    # 0.3 of the rows are exactly at the least value.
+    drawn = charts.bars(Picture("numbers", (0.0, 0.0, 10.0, 20.0, 30.0, 40.0, 50.0), (0.3, *SIX[1:]), (0.3, *SIX[1:])))
+    assert drawn.even
+    first = re.match(r"M(\d+) 1000V\d+H(\d+)", drawn.reference)
+    assert int(first[2]) - int(first[1]) > 50
+
+
+def test_bins_of_all_widths_stand_side_by_side():
+    drawn = charts.bars(Picture("numbers", (0.0, 0.1, 10.0, 1e9), (0.5, 0.25, 0.25), (0.5, 0.25, 0.25)))
+    assert not drawn.even
+    assert [tick.text for tick in drawn.x] == ["0", "0.1", "10", "1 G"]
 
 
 def test_many_bins_are_drawn_together_and_keep_their_sum():

@@ -65,9 +65,9 @@ def test_markup_in_a_name_is_text():
 
 def test_a_report_in_one_line():
     assert summary(sample_reports.april()) == (
-        "flights, April 2013 [breach]: 1 limit crossed, p99 latency; 3 of 14 inputs drifted; temp first"
+        "flights, April 2013 (limit crossed): 1 limit crossed, p99 latency; 3 of 14 inputs drifted; temp first"
     )
-    assert summary(sample_reports.empty()) == "flights, June 2013 [insufficient]: Too few data to tell"
+    assert summary(sample_reports.empty()) == "flights, June 2013 (too few data): Too few data to tell"
     assert "\n" not in summary(sample_reports.hostile())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -97,16 +97,16 @@ def bars(picture: Picture) -> Bars | None:
     if not _drawable(shares) or len(edges) != len(picture.labels) or len(edges) != len(shares[0]) + 1:
         return None
     edges, shares = _pooled(edges, shares)
-    even = _even(edges)
-    places = _to_scale(edges) if even else [1000 * one / (len(edges) - 1) for one in range(len(edges))]
+    usual = _usual(edges)
+    places = _places(edges, usual)
     top, marks = _axis(max(max(one, default=0.0) for one in shares))
     names = [words.number(one) for one in edges]
     return Bars(
         reference=_filled(places, shares[0], top),
         current=_outline(places, shares[1], top),
-        x=_marks_to_scale(edges) if even else _marks_of_bins(edges),
+        x=_marks_to_scale(edges, places) if usual else _marks_of_bins(edges),
         y=tuple(Tick(_BASE - (_BASE - _TOP) * one / top, _tick_percent(one), "start") for one in marks),
-        even=even,
+        even=bool(usual),
         unit=words.clean(picture.unit, 20),
         rows=tuple(
             (low, high, words.percent(before), words.percent(now))
@@ -176,17 +176,26 @@ def _pooled(
     return [*edges[:-1:each], edges[-1]], (before, now)
 
 
-def _even(edges: list[float]) -> bool:
-    """Whether all bins but the last, which may be what was left, are equally wide."""
+def _usual(edges: Sequence[float]) -> float:
+    """How wide all bins but the first and the last are; 0 where they differ."""
     widths = [high - low for low, high in pairwise(edges)]
-    if not all(math.isfinite(one) and one > 0 for one in widths):
-        return False
-    usual = widths[:-1] or widths
-    return max(usual) <= 1.02 * min(usual) and widths[-1] <= 1.02 * max(usual)
+    inner = widths[1:-1] if len(widths) > 4 else widths
+    if not all(math.isfinite(one) and one > 0 for one in inner) or max(inner) > 1.02 * min(inner):
+        return 0.0
+    return inner[0]
 
 
-def _to_scale(edges: list[float]) -> list[float]:
-    return [1000 * (one - edges[0]) / (edges[-1] - edges[0]) for one in edges]
+def _places(edges: Sequence[float], usual: float) -> list[float]:
+    """Where the edges are drawn, 0 to 1000: to scale, but for the outer bins.
+
+    These reach to the least and the greatest value there was, which may be very far; they are drawn at least half and at most twice
+    as wide as the others. Where the bins differ anyway, each is as wide as any.
+    """
+    if not usual:
+        return [1000 * one / (len(edges) - 1) for one in range(len(edges))]
+    widths = [min(max(high - low, usual / 2), 2 * usual) for low, high in pairwise(edges)]
+    total = sum(widths)
+    return [0.0, *(1000 * one / total for one in accumulate(widths))]
 
 
 def _axis(greatest: float) -> tuple[float, list[float]]:
@@ -220,9 +229,20 @@ def _anchored(at: float, text: str) -> Tick:
     return Tick(round(at, 1), text, "start" if at < 6 else "end" if at > 94 else "middle")
 
 
-def _marks_to_scale(edges: Sequence[float]) -> tuple[Tick, ...]:
-    low, extent = edges[0], edges[-1] - edges[0]
-    return tuple(_anchored(100 * (one - low) / extent, words.compact(one)) for one in ticks(low, edges[-1]))
+def _marks_to_scale(edges: Sequence[float], places: Sequence[float]) -> tuple[Tick, ...]:
+    """Round numbers where the axis is to scale; an end that is not, such as one far outside, is told by itself."""
+    usual = _usual(edges)
+    first = 0 if usual / 2 <= edges[1] - edges[0] <= 2 * usual else 1
+    last = -1 if usual / 2 <= edges[-1] - edges[-2] <= 2 * usual else -2
+    low, high = edges[first], edges[last]
+    left, extent = places[first], places[last] - places[first]
+    ends = [Tick(0.0, words.compact(edges[0]), "start")] if first else []
+    ends += [Tick(100.0, words.compact(edges[-1]), "end")] if last == -2 else []
+    made = [
+        _anchored((left + extent * (one - low) / (high - low)) / 10, words.compact(one)) for one in ticks(low, high)
+    ]
+    free = [one for one in made if (not first or one.at > 12) and (last == -1 or one.at < 88)]
+    return tuple(sorted([*free, *ends], key=lambda one: one.at))
 
 
 def _marks_of_bins(edges: Sequence[float]) -> tuple[Tick, ...]:

@@ -119,8 +119,10 @@ class View(msgspec.Struct, frozen=True):
 
     Attributes:
         title: What it is about.
+        thing: What was looked at, "window" or "table".
         headline: What it comes to.
-        verdict: Of all together.
+        verdict: Of all together, for its colour.
+        overall: The same in words.
         facts: Of the window: names and values.
         made: When the report was made, for machines.
         cards: What stands out, the worst first.
@@ -133,8 +135,10 @@ class View(msgspec.Struct, frozen=True):
     """
 
     title: str
+    thing: str
     headline: str
     verdict: Verdict
+    overall: str
     facts: tuple[tuple[str, str], ...]
     made: str
     cards: tuple[Card, ...]
@@ -161,8 +165,10 @@ def view(report: Report, trend: Sequence[Report], detail: Detail) -> View:
     past = [_keyed(one) for one in before]
     return View(
         title=words.title(report),
+        thing="window" if report.window else "table",
         headline=words.headline(report),
-        verdict=report.verdict,
+        verdict=words.overall(report)[0],
+        overall=words.overall(report)[1],
         facts=_facts(report),
         made=_machine_time(report.made),
         cards=tuple(_card(one, numbers[id(one)], before, past, report, detail) for one in out[: detail.cards]),
@@ -180,10 +186,11 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
     rows = f" ({words.plural(report.reference.rows, 'row')})" if report.reference.rows else ""
     models = ", ".join(words.clean(one, 80) for one in report.models[:5]) or "none"
     more = f" and {len(report.models) - 5} more" if len(report.models) > 5 else ""
-    facts = [("Compared with", against + rows), ("Predictions", f"{report.rows:,}"), ("Models", models + more)]
+    facts = [("Compared with", against + rows), ("Predictions" if report.endpoint else "Rows", f"{report.rows:,}")]
+    facts += [("Models", models + more)] if report.endpoint else []
     if report.window:
         facts = [("Window", words.bounds(report.window)), *facts]
-    facts.append(("Labels", _labels(report)))
+    facts += [("Labels", _labels(report))] if report.endpoint or report.labels.count else []
     if report.drifted is not None:
         facts.append(("Inputs that drift", f"{words.percent(report.drifted)} of those that could be judged"))
     amends = f", instead of {report.amends}" if report.amends else ""
@@ -240,11 +247,11 @@ def _card(  # noqa: PLR0913, PLR0917 - the finding, and what its past is looked 
 def _measures(finding: Finding) -> tuple[tuple[str, str], ...]:
     """The numbers that decide, as far as there are any."""
     facts = []
-    if finding.value is not None:
+    if finding.value is not None and not _is_effect(finding):
         facts.append((_measure(finding), words.measured(finding.value, finding.unit)))
     if finding.reference is not None:
         facts.append(("Reference or limit", words.measured(finding.reference, finding.unit)))
-    if finding.effect is not None and (finding.value is None or finding.effect != finding.value):
+    if finding.effect is not None:
         facts.append(
             (
                 f"Effect, {words.clean(finding.effect_name, 12)}" if finding.effect_name else "Effect",
@@ -260,6 +267,11 @@ def _measures(finding: Finding) -> tuple[tuple[str, str], ...]:
     facts += [(name, f"{n:,}") for name, n in (("n", finding.n), ("n of the reference", finding.n_reference)) if n]
     further = list(finding.further.items())[:_FURTHER]
     return tuple(facts + [(words.clean(name, 40), words.number(value)) for name, value in further])
+
+
+def _is_effect(finding: Finding) -> bool:
+    """Whether the value says again what the effect says."""
+    return bool(finding.effect_name) and finding.value == finding.effect
 
 
 def _measure(finding: Finding) -> str:
@@ -332,7 +344,9 @@ def _key(finding: Finding) -> tuple[str, ...]:
 
 def _trended(finding: Finding) -> str:
     """What of a finding is followed over time: its value where it has one, else its effect."""
-    return _measure(finding) if finding.value is not None else finding.effect_name or "Effect"
+    if finding.value is not None and not _is_effect(finding):
+        return _measure(finding)
+    return finding.effect_name or "Effect"
 
 
 def _course(
