@@ -233,6 +233,16 @@ def test_who_follows_from_a_later_day_does_not_hear_of_earlier_ones(tmp_path, cl
         settle(tmp_path)
 
 
+def test_who_has_slept_for_long_knows_that_something_may_have_gone_unseen(tmp_path, clock):
+    written(tmp_path, [prediction(1, MORNING)])
+    follower = Following(tmp_path, MORNING)
+    assert len(list(follower.read())) == 2
+    clock.now += 1700
+    assert not follower.overslept
+    clock.now += 200
+    assert follower.overslept
+
+
 def test_feedback_is_listed_from_a_compacted_log_as_from_segments(tmp_path):
     events = day_of_flights(10)
     written(tmp_path, [*events, told(3, MORNING + 9000), told(77, MORNING + 9001)])

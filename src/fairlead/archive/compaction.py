@@ -25,17 +25,14 @@ import msgspec
 
 from fairlead.archive import disk
 from fairlead.archive.appended import read_new, uncollected
-from fairlead.archive.manifest import FOLDER, Followed, Leaving, Ledger, Part, name_of
+from fairlead.archive.manifest import FOLDER, GRACE, Followed, Leaving, Ledger, Part, name_of
 from fairlead.archive.merging import merge, to_merge
 from fairlead.archive.retention import Pruned, expired
 from fairlead.archive.sheets import Sheets, day_of
 from fairlead.eventlog import segment
 from fairlead.eventlog.reader import segments
 
-__all__ = ["GRACE", "Compacted", "compact"]
-
-GRACE: Final = 3600.0
-"""How long what is needed no longer is left to those who may be reading it, in seconds."""
+__all__ = ["Compacted", "compact"]
 
 LEAST: Final = 4 * 2**20
 """A segment that still grows is taken up when it has so many new bytes: readers read the rest where it is."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fairlead.archive.events import introduced, read_archived
-from fairlead.archive.manifest import load
+from fairlead.archive.manifest import GRACE, load
 from fairlead.eventlog.tail import Tail
 from fairlead.events import Event
 
@@ -36,7 +36,13 @@ class Following:
         self._past = self._told(folder, day)
         offsets = {folder / name: followed.offset for name, followed in manifest.segments.items() if followed.offset}
         self._manifest = manifest
+        self._looked = time.time()
         self._tail = Tail(folder, since, offsets)
+
+    @property
+    def overslept(self) -> bool:
+        """Whether the last look was so long ago that a segment may have gone unseen: who needs all must follow anew."""
+        return abs(time.time() - self._looked) > GRACE / 2
 
     def read(self) -> Iterator[Event]:
         """The events that have come since the last look, and at first all before.
@@ -48,6 +54,7 @@ class Following:
         """
         yield from self._past
         yield from self._tail.read()
+        self._looked = time.time()
 
     def _told(self, folder: Path, day: float) -> Iterator[Event]:
         yield from (one for one in read_archived(folder, self._manifest, day))

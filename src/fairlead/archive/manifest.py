@@ -21,12 +21,15 @@ import msgspec
 from fairlead.archive import disk
 from fairlead.errors import StorageError
 
-__all__ = ["FOLDER", "NAME", "Followed", "Kind", "Leaving", "Ledger", "Manifest", "Part", "load", "name_of"]
+__all__ = ["FOLDER", "GRACE", "NAME", "Followed", "Kind", "Leaving", "Ledger", "Manifest", "Part", "load", "name_of"]
 
 FOLDER: Final = "archive"
 """Below the event log's folder."""
 
 NAME: Final = "manifest.json"
+
+GRACE: Final = 3600.0
+"""How long what is needed no longer is left to those who may be reading it, in seconds."""
 
 Kind = Literal["prediction", "mirrored", "feedback"]
 

@@ -130,7 +130,7 @@ class Watches:
             self._watches.clear()
             return
         unknown = [one for number, one in rollouts.items() if number not in self._watches]
-        if self._tail is None or any(one.stretches for one in unknown):
+        if self._tail is None or self._tail.overslept or any(one.stretches for one in unknown):
             self._watches.clear()
             self._tail = Following(self._events, min(one.started for one in rollouts.values()))
         for number in self._watches.keys() - rollouts.keys():
