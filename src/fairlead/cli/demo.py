@@ -34,8 +34,8 @@ _ERASE = "\x1b[K"
 @click.option("--no-replay", is_flag=True, help="Serve without replaying flights.")
 @click.option(
     "--story",
-    type=click.Choice(["rollout"]),
-    help="Tell how versions take over: one that is better, and one that is not.",
+    type=click.Choice(["rollout", "year"]),
+    help="Tell how versions take over, or what monitoring says of a year; the year needs no service.",
 )
 @pass_invocation
 def command(  # noqa: PLR0913 - one argument an option
@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913 - one argument an option
     duration: float | None,
     *,
     no_replay: bool,
-    story: Literal["rollout"] | None,
+    story: Literal["rollout", "year"] | None,
 ) -> None:
     """Train a model on real flights, pack, deploy and serve it, and replay the flights of April.
 
@@ -54,8 +54,10 @@ def command(  # noqa: PLR0913 - one argument an option
     everything; the exit code is then 0.
     """
     from fairlead.demo.screen import Screen
-    from fairlead.demo.walk import walk  # SQLAlchemy and httpx are not for `--help`
+    from fairlead.demo.walk import program, walk  # SQLAlchemy and httpx are not for `--help`
 
+    if story == "year" and (no_replay or duration is not None or host or port):
+        raise InvalidInput("--story year serves nothing.", hint="Leave --host, --port, --duration and --no-replay out.")
     if story and no_replay:
         raise InvalidInput(
             "--story needs the replay: without traffic nothing is decided.", hint="Leave --no-replay out."
@@ -69,6 +71,11 @@ def command(  # noqa: PLR0913 - one argument an option
     screen = Screen(
         talk=lambda text: live.above(f"{time.monotonic() - began:5.1f} s  {text}"), show=live.apart, live=live.show
     )
+    if story == "year":
+        from fairlead.demo.year import tell  # polars
+
+        tell(config, screen, program())
+        return
     with contextlib.suppress(KeyboardInterrupt):  # the way to end a demo
         walk(config, screen, duration=duration, replaying=not no_replay, tale=story or "start")
     live.finish()

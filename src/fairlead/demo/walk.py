@@ -31,7 +31,7 @@ from fairlead.routing.store import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RATE", "Tale", "walk"]
+__all__ = ["RATE", "Tale", "program", "walk"]
 
 RATE = 20.0
 """Flights a second; a day of New York's flights then takes three quarters of a minute."""
@@ -90,7 +90,7 @@ def _put_live(stores: Stores, ref: str, screen: Screen) -> None:
 
 def addresses(url: str, home: Path, other: str, flight: Flight, tale: Tale = "start") -> str:
     """Where to look, and what to try next."""
-    fairlead = shlex.join([_program(), "--home", str(home)])
+    fairlead = shlex.join([program(), "--home", str(home)])
     row = shlex.quote(json.dumps(flight.row))
     tries = {
         "start": [
@@ -122,7 +122,7 @@ def addresses(url: str, home: Path, other: str, flight: Flight, tale: Tale = "st
     )
 
 
-def _program() -> str:
+def program() -> str:
     """How to call `fairlead` from another terminal, where this environment may not be active."""
     ours = Path(sys.executable).with_name("fairlead")
     return "fairlead" if shutil.which("fairlead") == str(ours) or not ours.exists() else str(ours)
