@@ -38,10 +38,13 @@ class Baseline(msgspec.Struct, frozen=True):
     Attributes:
         values: By the metric's name.
         texts: Where each comes from, for people: "the author's".
+        trained: Those that were measured on the rows the model was trained on. They flatter it, the more the better it can learn by heart, so
+            measured quality is told beside them and not judged by them.
     """
 
     values: Mapping[str, Estimate] = {}
     texts: Mapping[str, str] = {}
+    trained: frozenset[str] = frozenset()
 
 
 NOTHING = Baseline()
@@ -119,7 +122,8 @@ def of_profile(profile: Profile, classes: tuple[str, ...], text: str) -> Baselin
         classes: Of the model, the second of two is positive; empty for regression.
         text: For people: "its training data".
     """
-    return _named({} if memorised(profile, classes) else _told(profile, classes), text)
+    found = {} if memorised(profile, classes) else _told(profile, classes)
+    return msgspec.structs.replace(_named(found, text), trained=frozenset(found))
 
 
 def _told(profile: Profile, classes: tuple[str, ...]) -> dict[str, Estimate]:
@@ -137,13 +141,15 @@ def first_of(*baselines: Baseline) -> Baseline:
     """
     values: dict[str, Estimate] = {}
     texts: dict[str, str] = {}
+    trained: set[str] = set()
     for one in baselines:
         if _flatters(one, values):
             continue
-        for name, value in one.values.items():
-            if name not in values:
-                values[name], texts[name] = value, one.texts[name]
-    return Baseline(values, texts)
+        fresh = one.values.keys() - values.keys()
+        trained |= fresh & one.trained
+        values |= {name: one.values[name] for name in fresh}
+        texts |= {name: one.texts[name] for name in fresh}
+    return Baseline(values, texts, frozenset(trained))
 
 
 def _flatters(one: Baseline, known: Mapping[str, Estimate]) -> bool:

@@ -30,6 +30,7 @@ from fairlead.stats.estimates import Estimate
 __all__ = ["compared", "confusion", "performance", "too_few_labels", "withheld"]
 
 _CLASSES_IN_CONFUSION = 20
+_UNJUDGED = "not judged by them, but by figures of fresh rows where the bundle has any, or by a past window"
 
 
 def performance(labelled: Labelled, baseline: Baseline, settings: Settings, segment: str = "") -> list[Test]:
@@ -50,7 +51,9 @@ def performance(labelled: Labelled, baseline: Baseline, settings: Settings, segm
     tests = [Test(one) for one in _in_segment(found, segment)]
     about = f"on {plural(len(rows.truth), 'label')}"
     for name, value in measured(labelled, rows).items():
-        test = compared("model", name, value, baseline, settings=settings, about=about)
+        zeros = int((rows.truth == 0).sum()) if name == "mape" else 0
+        told = f"{about}, of which {zeros:,} with a truth of 0 are left out" if zeros else about
+        test = compared("model", name, value, baseline, settings=settings, about=told)
         tests.append(withheld(test, few) if few else test)
     if labelled.classes:
         tests.append(Test(confusion(rows, labelled.classes)))
@@ -128,10 +131,12 @@ def confusion(rows: Known, classes: tuple[str, ...]) -> Finding:
 def _judged(finding: Finding, value: Estimate, former: Estimate, baseline: Baseline, settings: Settings) -> Test:
     metric, text = metric_of(finding.subject), baseline.texts[finding.subject]
     because = f"{finding.because}; {text}: {number(former.value)}"
-    loss = _loss(metric, value, former, baseline.values)
     changed = msgspec.structs.replace(
         finding, because=because, reference=former.value, n_reference=former.n, effect_name="Δ"
     )
+    if finding.area == "model" and finding.subject in baseline.trained:
+        return Test(msgspec.structs.replace(changed, because=f"{because}, on rows it has learnt from; {_UNJUDGED}"))
+    loss = _loss(metric, value, former, baseline.values)
     if loss is None:
         return Test(changed)
     size, error = loss

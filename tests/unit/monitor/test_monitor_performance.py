@@ -175,6 +175,20 @@ def test_training_rows_that_flatter_are_no_measure_where_the_author_knows_better
     assert "f1" in honest.values
 
 
+def test_quality_on_training_rows_is_told_and_not_judged_by():
+    """Boosted trees lose a tenth of AUC from the rows they have learnt to fresh ones; that is no drift."""
+    one = window(6, n=20_000, shift=2.0, labelled=1.0)
+    profile = Profile(20_000, (), calibrations=(calibration_of(one.scores["yes"], one.labels == "yes", "yes"),))
+    training = of_profile(profile, CLASSES, "its training data")
+    found = judged(window(1, shift=1.5), training)
+    assert {one.verdict for one in found.values()} == {"stable"}
+    assert found["roc_auc"].reference == training.values["roc_auc"].value
+    assert "on rows it has learnt from; not judged by them" in found["roc_auc"].because
+    author = judged(window(1, shift=1.5), first_of(given({"auc": 0.92}), training))
+    assert author["roc_auc"].verdict == "drift"
+    assert author["f1"].verdict == "stable"
+
+
 def test_rows_that_were_learnt_by_heart_are_no_measure():
     one = window(6, n=2000, labelled=1.0)
     scores = np.where(one.labels == "yes", 0.9, 0.1)
@@ -303,6 +317,17 @@ def test_a_label_that_came_before_its_answer_came_at_once():
         np.array([1.0, 2.0, 3.0]), np.zeros(3), times=np.array([10.0, 20, 30]), label_times=np.array([5.0, 80, 90])
     )
     assert label_facts(one).lag == 60.0
+
+
+def test_a_truth_of_zero_is_left_out_of_percentages_and_told():
+    one = numbers(1, n=500)
+    labels = one.labels.copy()
+    labels[:40] = 0.0
+    found = judged(Labelled(labels, one.predictions), Baseline())["mape"]
+    assert "on 500 labels, of which 40 with a truth of 0 are left out" in found.because
+    assert found.n == 460
+    nothing = judged(Labelled(np.zeros(200), one.predictions[:200]), Baseline())["mape"]
+    assert "needs labels that are not 0" in nothing.because
 
 
 def test_the_most_frequent_mistake_is_named():
