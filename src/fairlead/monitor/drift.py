@@ -48,7 +48,7 @@ from fairlead.stats.two_sample import (
     shares_differ,
 )
 
-__all__ = ["AREA_OF", "drift_tests", "exact_tests"]
+__all__ = ["AREA_OF", "Levels", "drift_tests", "exact_tests", "side_by_side"]
 
 AREA_OF: Final[dict[Role, Area]] = {
     "input": "predictor",
@@ -317,7 +317,7 @@ def _further_of_numbers(spread: Spread) -> dict[str, float]:
 # Names
 
 
-class _Levels(NamedTuple):
+class Levels(NamedTuple):
     """Counts of the same levels on both sides; a level that is not by name has an empty one."""
 
     names: list[str]
@@ -349,14 +349,15 @@ def _names_counted(column: _Column, ours: NameCounts, theirs: NameCounts) -> Ite
     yield from _shares(column, "missing share", "missing", (ours.missing, ours.rows), (theirs.missing, theirs.rows))
 
 
-def _side_by_side(ours: NameCounts, theirs: NameCounts) -> _Levels:
+def side_by_side(ours: NameCounts, theirs: NameCounts) -> Levels:
+    """Two columns of names, level by level; what is not counted by name comes last."""
     counts = [{**one.counts, **one.new} for one in (ours, theirs)]
     names = list(dict.fromkeys([*counts[0], *counts[1]]))
     rows = [
         [*(each.get(name, 0) for name in names), one.other, one.unnamed]
         for each, one in zip(counts, (ours, theirs), strict=True)
     ]
-    return _Levels([*names, "", ""], np.array(rows[0], np.float64), np.array(rows[1], np.float64))
+    return Levels([*names, "", ""], np.array(rows[0], np.float64), np.array(rows[1], np.float64))
 
 
 def _redivided(column: _Column, ours: NameCounts, theirs: NameCounts) -> Test:
@@ -365,7 +366,7 @@ def _redivided(column: _Column, ours: NameCounts, theirs: NameCounts) -> Test:
     lacking = _lacking(column, "chi2", n_reference, n, "entries")
     if lacking:
         return lacking
-    levels = _side_by_side(ours, theirs)
+    levels = side_by_side(ours, theirs)
     tested = chi_square(levels.ours, levels.theirs)
     effect, name, interval = _effect_of_names(tested, levels)
     limit = column.thresholds.names
@@ -387,7 +388,7 @@ def _redivided(column: _Column, ours: NameCounts, theirs: NameCounts) -> Test:
     return Test(finding, limit, _reachable_by_names(column, tested, levels), told)
 
 
-def _reachable_by_names(column: _Column, tested: ChiSquare, levels: _Levels) -> bool:
+def _reachable_by_names(column: _Column, tested: ChiSquare, levels: Levels) -> bool:
     """Many levels, all of them rare, cannot be tested; where there is only one, a second is asked for, as any difference would bring it."""
     if not tested.degrees and np.count_nonzero(levels.ours + levels.theirs) > 1:
         return False
@@ -395,7 +396,7 @@ def _reachable_by_names(column: _Column, tested: ChiSquare, levels: _Levels) -> 
     return chi_square_reach(column.thresholds.q, degrees, *sizes) <= column.thresholds.names
 
 
-def _effect_of_names(tested: ChiSquare, levels: _Levels) -> tuple[float, str, tuple[float, float]]:
+def _effect_of_names(tested: ChiSquare, levels: Levels) -> tuple[float, str, tuple[float, float]]:
     """V or TVD, whichever is larger; where a rare level decided, at least that level's own change."""
     n_reference, n = levels.ours.sum(), levels.theirs.sum()
     total = int(n_reference + n)
@@ -414,7 +415,7 @@ def _effect_of_names(tested: ChiSquare, levels: _Levels) -> tuple[float, str, tu
     return variation, "TVD", (max(interval.low, 0.0), interval.high)
 
 
-def _most_moved(levels: _Levels, tested: ChiSquare) -> str:
+def _most_moved(levels: Levels, tested: ChiSquare) -> str:
     """The level that says most of what has changed."""
     before, now = levels.ours / levels.ours.sum(), levels.theirs / levels.theirs.sum()
     most = tested.rare if tested.rare is not None else int(np.argmax(np.abs(now - before)))
@@ -435,7 +436,7 @@ def _further_of_names(tested: ChiSquare) -> dict[str, float]:
     }
 
 
-def _picture_of_names(levels: _Levels) -> Picture:
+def _picture_of_names(levels: Levels) -> Picture:
     """The levels with the largest shares, and all others as one bar."""
     before, now = levels.ours / levels.ours.sum(), levels.theirs / levels.theirs.sum()
     named = len(levels.names) - 2

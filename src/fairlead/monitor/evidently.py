@@ -11,6 +11,9 @@ against the reference as if that were the truth. Our own rules exist because of 
 | > 1,000 | numbers, more than 5 distinct | Wasserstein/max(σ, 0.001) ≥ 0.1 |
 | > 1,000 | names, or few numbers | Jensen-Shannon distance (natural logarithm) ≥ 0.1 |
 
+Where only profiles are there, as in a service's reports, the same rules are asked of counts: distances of names are the same, Wasserstein and
+D are read from bins, and so are a little smaller.
+
 A column of whole numbers with at most ten distinct ones is one of names; text of which more than half is distinct is judged by a
 classifier there, which is not done here, and said.
 """
@@ -26,13 +29,16 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
 from fairlead.columns import Names, Numbers
+from fairlead.monitor.drift import AREA_OF, side_by_side
 from fairlead.monitor.report import Area, Finding
+from fairlead.monitor.spread import comparable, spread_of_counts
 from fairlead.monitor.verdicts import Test
 from fairlead.profiles.counting import Batch
 from fairlead.profiles.levels import named, tally
+from fairlead.profiles.profile import Feature, NameCounts, NumberCounts, Profile
 from fairlead.stats.effects import jensen_shannon, wasserstein_from_sorted
 
-__all__ = ["evidently_tests"]
+__all__ = ["evidently_counted", "evidently_tests"]
 
 _SMALL: Final = 1000
 """Rows of a reference up to which tests are used, and distances beyond."""
@@ -91,11 +97,75 @@ def evidently_tests(reference: Batch, current: Batch, whole: Collection[str] = (
     return [Test(_judged(area, name, ours, theirs, name in whole)) for area, name, ours, theirs in pairs]
 
 
+def evidently_counted(
+    reference: Profile, current: Profile, whole: Collection[str] = (), segment: str = ""
+) -> list[Test]:
+    """Judge every column by counts as nearly as they allow.
+
+    Args:
+        reference: What is normal.
+        current: The window, counted in the reference's bins.
+        whole: Inputs that are whole numbers.
+        segment: The part of the traffic that both stand for.
+
+    Returns:
+        As `evidently_tests`; of columns that both have, and that are not withheld.
+    """
+    theirs = {(one.role, one.name): one for one in current.features}
+    pairs = [(one, theirs[one.role, one.name]) for one in reference.features if (one.role, one.name) in theirs]
+    return [
+        Test(_counted(ours, now, ours.name in whole, segment))
+        for ours, now in pairs
+        if ours.role != "score" and not ours.withheld and not now.withheld
+    ]
+
+
+def _counted(ours: Feature, theirs: Feature, whole: bool, segment: str) -> Finding:  # noqa: FBT001 - of one column
+    area, n = AREA_OF[ours.role], [_entries(one) for one in (ours, theirs)]
+    if not all(n):
+        said = f"{ours.name} is empty on one side, which Evidently refuses."
+    elif isinstance(ours, NumberCounts) != isinstance(theirs, NumberCounts):
+        said = f"{ours.name} changed its type and cannot be compared."
+    elif isinstance(ours, NumberCounts) and isinstance(theirs, NumberCounts) and not comparable(ours, theirs):
+        said = f"{ours.name} was counted in other bins than the reference; nothing can be compared."
+    else:
+        return _told(area, ours.name, _rule_of_counts(ours, theirs, whole), (n[0], n[1]), segment)
+    return Finding(area=area, subject=ours.name, measure="evidently", verdict="error", because=said, segment=segment)
+
+
+def _entries(one: Feature) -> int:
+    return one.finite if isinstance(one, NumberCounts) else one.present
+
+
+def _rule_of_counts(ours: Feature, theirs: Feature, whole: bool) -> _Judged:  # noqa: FBT001 - as `_counted`
+    if isinstance(ours, NameCounts) and isinstance(theirs, NameCounts):
+        levels = side_by_side(ours, theirs)
+        return _by_levels(levels.ours, levels.theirs)
+    assert isinstance(ours, NumberCounts)
+    assert isinstance(theirs, NumberCounts)
+    before, now = np.array(ours.counts, np.float64), np.array(theirs.counts, np.float64)
+    # Without cuts, each value of the reference has a bin of its own.
+    if (
+        ours.grid == theirs.grid
+        and not ours.grid.cuts
+        and np.count_nonzero(before + now) <= (_WHOLE if whole else _FEW)
+    ):
+        return _by_levels(before, now)
+    spread = spread_of_counts(ours, theirs)
+    if ours.finite <= _SMALL:
+        return _Judged("Kolmogorov-Smirnov", spread.ks.p, _ALPHA, spread.ks.p <= _ALPHA, is_p=True)
+    distance = spread.wasserstein / max(spread.deviation_reference, 0.001)
+    return _Judged("Wasserstein/σ", distance, _DISTANCE, distance >= _DISTANCE, is_p=False)
+
+
 def _judged(area: Area, name: str, ours: _Column, theirs: _Column, whole: bool) -> Finding:  # noqa: FBT001 - of one column
     unjudged = _unjudged(name, ours, theirs)
     if unjudged:
         return Finding(area=area, subject=name, measure="evidently", verdict="error", because=unjudged)
-    found = _rule(ours, theirs, whole)
+    return _told(area, name, _rule(ours, theirs, whole), (_present(ours), _present(theirs)))
+
+
+def _told(area: Area, name: str, found: _Judged, n: tuple[int, int], segment: str = "") -> Finding:
     said = f"{name}: {found.measure} {'p' if found.is_p else 'distance'} = {found.score:.3g}"
     judged = "drift" if found.drifted else "no drift"
     return Finding(
@@ -106,8 +176,9 @@ def _judged(area: Area, name: str, ours: _Column, theirs: _Column, whole: bool) 
         because=f"{said}, {judged} by Evidently's limit {found.limit:g}.",
         value=found.score if math.isfinite(found.score) else None,
         reference=found.limit,
-        n=_present(theirs),
-        n_reference=_present(ours),
+        n=n[1],
+        n_reference=n[0],
+        segment=segment,
     )
 
 
@@ -136,18 +207,24 @@ def _rule(ours: _Column, theirs: _Column, whole: bool) -> _Judged:  # noqa: FBT0
         ours, theirs = named(Numbers(first, None), ()), named(Numbers(second, None), ())
     assert isinstance(ours, Names)
     assert isinstance(theirs, Names)
-    before, now, levels = _counts(ours, theirs)
+    return _by_levels(*_counts(ours, theirs))
+
+
+def _by_levels(before: _Array, now: _Array) -> _Judged:
+    """The rules of names, by the counts of levels that are sorted."""
+    there = before + now > 0
+    before, now = before[there], now[there]
     if before.sum() > _SMALL:
         distance = jensen_shannon(before, now)
         return _Judged("Jensen-Shannon", distance, _DISTANCE, distance >= _DISTANCE, is_p=False)
-    return _one_sample(before, now) if len(levels) > 2 else _proportions(before, now, levels)
+    return _one_sample(before, now) if len(before) > 2 else _proportions(before, now)
 
 
-def _counts(ours: Names, theirs: Names) -> tuple[_Array, _Array, list[str]]:
+def _counts(ours: Names, theirs: Names) -> tuple[_Array, _Array]:
     first, second = (tally(one)[0] for one in (ours, theirs))
     levels = sorted({*first, *second})
     before, now = (np.array([each.get(one, 0) for one in levels], np.float64) for each in (first, second))
-    return before, now, levels
+    return before, now
 
 
 def _smirnov(first: _Array, second: _Array) -> _Judged:
@@ -170,9 +247,9 @@ def _one_sample(before: _Array, now: _Array) -> _Judged:
     return _Judged("χ², one sample", p, _ALPHA, p < _ALPHA, is_p=True)
 
 
-def _proportions(before: _Array, now: _Array, levels: list[str]) -> _Judged:
+def _proportions(before: _Array, now: _Array) -> _Judged:
     """The share of the second level, by z with the pooled variance."""
-    if len(levels) < 2:
+    if len(before) < 2:
         return _Judged("z", 1.0, _ALPHA, drifted=False, is_p=True)
     n, m = before.sum(), now.sum()
     pooled = (before[1] + now[1]) / (n + m)

@@ -14,6 +14,7 @@ from fairlead.monitor.baseline import Baseline, first_of, given, of_labelled, of
 from fairlead.monitor.concept import concept
 from fairlead.monitor.drift import drift_tests, exact_tests
 from fairlead.monitor.estimate import estimate
+from fairlead.monitor.evidently import evidently_counted, evidently_tests
 from fairlead.monitor.gathered import Gathered
 from fairlead.monitor.performance import performance
 from fairlead.monitor.quality import quality, refused, repeated
@@ -59,12 +60,20 @@ def drifted(case: Case) -> Sequence[Test]:
     """Drift by the bins."""
     if case.reference is None:
         return []
+    if case.settings.preset == "evidently":
+        return evidently_counted(case.reference, case.current, _whole(case), case.segment)
     return drift_tests(case.reference, case.current, case.settings, case.segment)
 
 
 def exactly(reference: Batch, current: Batch, case: Case) -> Sequence[Test]:
     """Drift by the values."""
-    return exact_tests(reference, current, case.settings)
+    if case.settings.preset == "evidently":
+        return evidently_tests(reference, current, _whole(case))
+    return exact_tests(reference, current, case.settings, case.version.schema.output.target)
+
+
+def _whole(case: Case) -> frozenset[str]:
+    return frozenset(one.name for one in case.version.schema.columns if one.type == "integer")
 
 
 def performed(case: Case) -> Sequence[Test]:

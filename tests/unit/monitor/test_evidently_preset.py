@@ -8,6 +8,12 @@ import pytest
 from evidently_tables import EXPECTED, asked, tables
 
 import fairlead
+from fairlead.columns import Numbers
+from fairlead.monitor.evidently import evidently_counted
+from fairlead.monitor.given import given
+from fairlead.monitor.verdicts import verdicts
+from fairlead.profiles.counting import Batch, count, profile_of
+from fairlead.schema import Column, Output, Schema
 
 METHODS = {
     "K-S p_value": "Kolmogorov-Smirnov",
@@ -72,3 +78,29 @@ def test_a_window_that_is_only_counted_cannot_be_judged_by_values(monkeypatch, t
     monkeypatch.setattr("fairlead.monitor.given.FITS", 10)
     with pytest.raises(fairlead.errors.InvalidInput, match="needs the values"):
         fairlead.drift(path, path, preset="evidently")
+
+
+def counted(pair):
+    """What is said of the profiles of a pair, by column."""
+    ours, theirs = (given(one, "table").whole() for one in pair)
+    kinds = {name: "number" if isinstance(one, Numbers) else "string" for name, one in ours.columns.items()}
+    schema = Schema(tuple(Column(name, kind, nullable=True) for name, kind in kinds.items()), Output("regression"))
+    reference, current = (Batch(one.rows, one.columns) for one in (ours, theirs))
+    made = profile_of(reference, schema)
+    findings = verdicts(evidently_counted(made, count(made, current), theirs.whole), 0.05)
+    return {one.subject: one for one in findings}
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_profiles_are_judged_by_the_same_methods_and_numbers_of_names_are_the_same(number):
+    # Numbers are known by their bins only: a distance may lack a bin's share, here at most 0.05.
+    found, said = counted(PAIRS[number]), json.loads(EXPECTED.read_text())[number]
+    for column, (method, score) in said.items():
+        one = found[column]
+        assert one.measure == METHODS[method], column
+        if method in {"K-S p_value", "Wasserstein distance (normed)"}:
+            limit = 0.05 if "Wasserstein" in method else 0.3
+            assert abs(one.value - score) <= limit, column
+        else:
+            assert one.value == pytest.approx(score, rel=1e-6, abs=1e-12), column
+            assert one.verdict == ("drift" if drifted(method, score) else "stable"), column
