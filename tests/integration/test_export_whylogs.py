@@ -30,6 +30,8 @@ pytestmark = pytest.mark.slow
 os.environ["WHYLOGS_NO_ANALYTICS"] = "1"
 """Before its first import, which tells its makers of itself."""
 
+pytest.importorskip("whylogs_sketching", reason="whylogs has no wheels for this Python")
+
 ROWS = flights(4000, 1)
 WINDOW = "2023-11-13..2023-11-14"
 SPAN = Span(MONDAY, MONDAY + DAY)
