@@ -46,12 +46,14 @@ class Group(msgspec.Struct, frozen=True, gc=False):
         endpoint: Whose.
         columns: What the positions of predictions mean; `None` for the others.
         rows: The events, at least one, in order.
+        fields: The same by field, where that is known already.
     """
 
     kind: Kind
     endpoint: str
     columns: Columns | None
     rows: list[Raw]
+    fields: list[tuple[Any, ...]] | None = None
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -225,6 +227,8 @@ def _grouped(rows: list[Raw], columns: dict[str, Columns]) -> list[Group]:
         LookupError: One is none of our facts.
         TypeError: The same; or it introduces columns, whose names are a list.
     """
+    if (one := _one_group(rows, columns)) is not None:
+        return [one]
     found: dict[tuple[str, int, str, str], list[Raw]] = {}
     for row in rows:
         tag = row[0]
@@ -236,9 +240,26 @@ def _grouped(rows: list[Raw], columns: dict[str, Columns]) -> list[Group]:
             found[key] = some = []
         some.append(row)
     return [
-        Group(_KINDS[tag], endpoint, columns.get(model, Columns(model, "", (), ())) if tag == "p" else None, some)
+        Group(_KINDS[tag], endpoint, _columns_of(tag, model, columns), some)
         for (tag, _, endpoint, model), some in found.items()
     ]
+
+
+def _one_group(rows: list[Raw], columns: dict[str, Columns]) -> Group | None:
+    """Rows that are all predictions of one version at one endpoint, as they mostly are: seen by field, where it costs little."""
+    try:
+        fields = list(zip(*rows, strict=True))
+    except ValueError:
+        return None
+    if len(fields) < _LEAST["p"] or fields[0][0] != "p":
+        return None
+    if any(values.count(values[0]) != len(rows) for values in (fields[0], fields[3], fields[4])):
+        return None
+    return Group("prediction", fields[3][0], _columns_of("p", fields[4][0], columns), rows, fields)
+
+
+def _columns_of(tag: str, model: str, columns: dict[str, Columns]) -> Columns | None:
+    return columns.get(model, Columns(model, "", (), ())) if tag == "p" else None
 
 
 def _understood(payload: bytes) -> Raw:

@@ -50,7 +50,7 @@ _TYPES: Final = {float: _REAL, int: _WHOLE, bool: pa.bool_(), str: _TEXT}
 def record_batch(group: Group) -> pa.RecordBatch:
     """Rows as columns, in their order."""
     rows, odd = _even(group.rows)
-    fields = list(zip(*rows, strict=True))
+    fields = group.fields if group.fields is not None and rows is group.rows else list(zip(*rows, strict=True))
     names, arrays = zip(*_TABLES[group.kind](fields, group.columns, odd), strict=True)
     exact = [msgspec.msgpack.encode(row) if at in odd else None for at, row in enumerate(group.rows)] if odd else None
     stored = pa.nulls(len(rows), pa.binary()) if exact is None else pa.array(exact, pa.binary())
