@@ -173,13 +173,19 @@ def _april(month: Month) -> str:
         f"  {one.because}" + (f" Banal: {_BANAL[one.subject]}." if one.subject in _BANAL else "") for one in inputs
     ]
     lines += [f"  {one.because}" for one in month.first.of("prediction") if one.measure == "chi2" and _drifts(one)]
-    shares = late_share(finding(month.amended, "target", _LATE))
-    if shares is not None:
-        lines.append(
-            f"The last is not banal: the model expects fewer late flights than in winter, and there were more: "
-            f"{words.percent(shares[1])}, where it was {words.percent(shares[0])}."
+    return "\n".join([*lines, *_against_truth(month)])
+
+
+def _against_truth(month: Month) -> Iterator[str]:
+    """What was said and what proved true, where they went apart."""
+    said = late_share(finding(month.first, "prediction", _LATE))
+    true = late_share(finding(month.amended, "target", _LATE))
+    if said is not None and true is not None and (said[1] - said[0]) * (true[1] - true[0]) < 0:
+        fewer, more = ("fewer", "more") if said[1] < said[0] else ("more", "fewer")
+        yield (
+            f"That is not banal: the model expects {fewer} late flights than in winter, and there were {more}: "
+            f"{words.percent(true[1])}, where it was {words.percent(true[0])}."
         )
-    return "\n".join(lines)
 
 
 def _target(months: Sequence[Month]) -> str:
@@ -205,7 +211,7 @@ def _estimates(months: Sequence[Month]) -> str:
     within = sum(_meets(one) for _, one in gaps)
     most, month = max(gaps, key=lambda one: one[0])
     return (
-        f"The estimates can be had before any outcome is known, and assume that scores still mean what they meant. They do not: the measured AUC "
+        f"The estimates can be had before any outcome is known, and assume that scores still mean what they meant. Here the measured AUC "
         f"lies below the estimate in {sum(gap > 0 for gap, _ in gaps)} of {len(gaps)} months, in {month.name} by {most:.3f}; their intervals meet in "
         f"{within or 'none'}. An estimate that falls is a warning; one that stays is no all-clear."
     )
@@ -251,7 +257,7 @@ def _alerts(said: Sequence[Said]) -> Iterator[str]:
 
 
 def _subject(name: str) -> str:
-    """ "model: roc_auc" for people."""
+    """What an alert is about, for people: "roc_auc", where notices have "model: roc_auc"."""
     area, _, subject = name.partition(": ")
     return f"estimated {subject}" if area == "estimate" else subject
 
