@@ -102,8 +102,6 @@ STORIES = {
         [("FairleadLatencyBudget1h", SLOW, "flights: slow answers spend their budget 20 times too fast.")],
     ),
     "slow once, and no more": ({**UP, **FRESH, **burn(20, 1)}, []),
-    # 3 days are 259,200 s; the report is of half an hour before.
-    "slow, said long ago": ({**UP, REPORT: "257400x2160", **burn(20, 16)}, []),
     "the worst report": (
         {**UP, **FRESH, 'fairlead_monitor_verdict{endpoint="flights"}': "0x2000 4x160"},
         [("FairleadLimitCrossed", FLIGHTS, "flights: a limit that was set is crossed.")],
