@@ -134,7 +134,10 @@ def test_an_endpoint_is_watched_as_its_own_table_says_then_as_the_common_one_doe
         ("[monitor]\nreference = 'yesterday'", "The reference 'yesterday' is none."),
         ("[monitor]\nthresholds = { q = 1.5 }", "thresholds.q in [monitor]"),
         ("[monitor]\nalerting = { need = 4 }", "4 of 3 windows"),
-        ("[monitor]\nwindow = '1d'\n[monitor.flights]\nslide = '7h'", "The slide '7h' does not divide the window '1d'. ([monitor.flights]"),
+        (
+            "[monitor]\nwindow = '1d'\n[monitor.flights]\nslide = '7h'",
+            "The slide '7h' does not divide the window '1d'. ([monitor.flights]",
+        ),
         ("monitor = 3", "is no table"),
     ],
 )
