@@ -242,7 +242,8 @@ def _outside(column: _Column, was: NumberCounts, now: NumberCounts) -> Iterator[
     if not n or n_before < 2 or len(now.counts) < 3:
         return
     k, before = now.counts[0] + now.counts[-1], was.counts[0] + was.counts[-1]
-    low, high = (was.moments.minimum, was.moments.maximum) if not before else (was.grid.cuts[0], was.grid.cuts[-1])
+    edges = was.grid.edges()  # where every value has a bin of its own there are no cuts
+    low, high = (was.moments.minimum, was.moments.maximum) if not before else (float(edges[0]), float(edges[-1]))
     p = share_p(before, n_before, k, n)[0] if before else outside_p(k, n, n_before)
     because = f"{column.told}: {percent(k / n)} of the values lie outside of {number(low)} to {number(high)}"
     if k:

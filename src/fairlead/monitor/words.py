@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -58,12 +58,14 @@ _DRIFTS: Final[dict[Area, str]] = {
     "concept": "the relation to the target changed for {subjects}",
     "missing": "missing values changed in {subjects}",
     "quality": "data quality changed in {subjects}",
-    "model": "model quality changed in {subjects}",
     "estimate": "estimated model quality changed in {subjects}",
     "service": "service levels changed in {subjects}",
     "process": "processes changed in {subjects}",
 }
 """What a headline says of areas other than the inputs'."""
+
+_WORSE: Final = "model quality is worse by {subjects}"
+"""What it says first, unless a limit is crossed: nothing matters more."""
 
 
 def clean(text: str, limit: int = 60) -> str:
@@ -238,7 +240,13 @@ def overall(report: Report) -> tuple[Verdict, str]:
 def headline(report: Report) -> str:
     """What it comes to: "3 of 14 inputs drifted; temp first"."""
     worst = worst_first(report)
-    said = [*_crossed(worst), *_inputs(worst), *_others(worst)]
+    said = [
+        *_crossed(worst),
+        *_others(worst, {"model": _WORSE}),
+        *_inputs(worst),
+        *_others(worst, _DRIFTS),
+        *_parted(worst),
+    ]
     if not said and report.verdict == "error":
         said = [f"{plural(sum(one.verdict == 'error' for one in worst), 'thing')} could not be measured"]
     if not said and report.verdict == "insufficient":
@@ -266,17 +274,19 @@ def _inputs(worst: Sequence[Finding]) -> list[str]:
     return [f"{len(drifted):,} of {plural(count, 'input')} drifted", f"{clean(drifted[0], 40)} first"]
 
 
-def _others(worst: Sequence[Finding]) -> list[str]:
+def _others(worst: Sequence[Finding], texts: Mapping[Area, str]) -> list[str]:
     said = []
-    for area, text in _DRIFTS.items():
+    for area, text in texts.items():
         subjects = list(dict.fromkeys(one.subject for one in worst if one.area == area and one.verdict == "drift"))
         if subjects:
             named = clean(subjects[0], 40) + (f" and {plural(len(subjects) - 1, 'other')}" if len(subjects) > 1 else "")
             said.append(text.format(subjects=named))
-    parted = {one.subject for one in worst if one.area == "predictor" and one.segment and one.verdict == "drift"}
-    if parted:
-        said.append(f"{plural(len(parted), 'input')} drifted within a part of the traffic")
     return said
+
+
+def _parted(worst: Sequence[Finding]) -> list[str]:
+    parted = {one.subject for one in worst if one.area == "predictor" and one.segment and one.verdict == "drift"}
+    return [f"{plural(len(parted), 'input')} drifted within a part of the traffic"] if parted else []
 
 
 def _calm(worst: Sequence[Finding]) -> str:

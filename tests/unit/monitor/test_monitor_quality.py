@@ -96,6 +96,21 @@ def test_values_beyond_the_range_are_found_with_their_share_and_their_extremes()
     assert "lie outside of" in found.because
 
 
+def test_a_past_that_was_beyond_the_range_itself_is_a_reference_too():
+    # A month from 1 to 3 in training has a bin for each value and no cuts; the reference is June, the window is July.
+    months = Schema((Column("month", "integer"),), Output("regression", "y"))
+    training, june, july = (
+        Batch(600, {"month": Numbers(np.resize(np.array(values, float), 600), None)}, None, {}, None)
+        for values in ((1, 2, 3), (6,), (7,))
+    )
+    bins = profile_of(training, months)
+    tests = quality(count(bins, june), count(bins, july), DEFAULTS)
+    assert [one.finding.because for one in tests if one.finding.verdict == "error"] == []
+    (outside,) = [one.finding for one in tests if one.finding.measure == "out of range"]
+    # All of both: no more than before.
+    assert (outside.value, outside.reference, outside.effect) == (1.0, 1.0, 0.0)
+
+
 def test_a_new_name_is_named_with_its_share():
     found = judged(rows(2, 2000, names=("AA", "B6", "UA", "ZZ")))["carrier", "new names"]
     assert found.verdict == "drift"

@@ -162,6 +162,8 @@ def finding(area, subject, verdict="drift", segment=""):
         ([finding("service", "p99 latency", "breach"), finding("quality", "a", "breach")], "breach",
          "2 limits crossed, p99 latency first"),
         ([finding("model", "roc_auc", "stable")], "stable", "Nothing stands out"),
+        ([finding("predictor", "temp"), finding("quality", "temp"), finding("model", "roc_auc"), finding("model", "brier")], "drift",
+         "Model quality is worse by roc_auc and 1 other; 1 of 1 input drifted; temp first"),
     ],
 )  # fmt: skip
 def test_a_headline_says_what_stands_out(findings, verdict, told):
