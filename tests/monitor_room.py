@@ -33,13 +33,14 @@ MORNING = datetime(2026, 3, 2, 6, tzinfo=UTC).timestamp()
 """A Monday, six o'clock; long enough ago that nobody's clock is before it."""
 
 CARRIERS = ("UA", "DL", "B6")
+SHARES = (0.5, 0.3, 0.2)
 
 
 def table(rows: int = 4000, seed: int = 1) -> pd.DataFrame:
     """Delays around ten minutes, and three carriers; late is who has more than fifteen, with some luck."""
     maker = np.random.default_rng(seed)
     delay = maker.normal(10, 5, rows)
-    found = pd.DataFrame({"delay": delay, "carrier": maker.choice(CARRIERS, rows, p=[0.5, 0.3, 0.2])})
+    found = pd.DataFrame({"delay": delay, "carrier": maker.choice(CARRIERS, rows, p=SHARES)})
     found["late"] = np.where(delay + maker.normal(0, 3, rows) > 15, "late", "on time")
     return found
 
@@ -127,7 +128,7 @@ class Room:
         for place in range(rows):
             self._number += 1
             delay = maker.gauss(10 + shift, 5)
-            carrier = maker.choices(carriers, [0.5, 0.3, 0.2][: len(carriers)])[0]
+            carrier = maker.choices(carriers, SHARES[: len(carriers)])[0]
             chance = 1 / (1 + 2.7183 ** -(0.6 * (delay - 15)))
             moment = start + (end - start) * place / rows
             said = "late" if chance > 0.5 else "on time"

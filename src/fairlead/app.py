@@ -98,17 +98,22 @@ def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]
         stores: Where reports rest.
         tell: Told what people want to hear of.
     """
-    from fairlead.archive.compaction import compact  # polars
     from fairlead.monitor.watching import Watcher
 
     paths = config.paths
+
+    def compact() -> None:
+        from fairlead.archive.compaction import compact  # polars, which the first event needs
+
+        compact(paths.events, days=config.event_days, most_bytes=config.event_bytes)
+
     return Watcher(
         records_of(config, stores),
         config.monitor,
         run=paths.run,
         holder=f"{socket.gethostname()}:{paths.home}",
         tell=tell,
-        compact=lambda: compact(paths.events, days=config.event_days, most_bytes=config.event_bytes),
+        compact=compact,
         processes=_process_facts(paths),
     )
 

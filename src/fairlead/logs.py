@@ -42,6 +42,8 @@ def set_up_logs(form: LogFormat, process: str) -> None:
     else:
         logger.add(_write_text, format=_for_people, colorize=False, **options)
     logging.basicConfig(handlers=[_Caught()], level=logging.INFO, force=True)
+    # It tells each request with its address, and a webhook's may hold a password.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
 
 

@@ -19,6 +19,7 @@ from fairlead.logs import set_up_logs
 set_up_logs(sys.argv[1], "gateway-0")
 hostile = sys.argv[2].encode().decode("unicode_escape")
 logger.info("Asked for {what}.", what=hostile)
+logging.getLogger("httpx").info("HTTP Request: POST http://hooks.example/password")
 logging.getLogger("some.library").error("it said %s", hostile)
 warnings.warn("be careful", stacklevel=1)
 def answer(secret):
@@ -46,6 +47,11 @@ def test_json_is_one_object_a_line_whatever_the_text():
     assert "be careful" in warning["message"]
     assert "ValueError: no" in failed["exception"]
     assert "\n".join(lines).isascii()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_where_a_request_of_our_own_goes_is_nobodys_business(form):
+    assert "hooks.example" not in told(form)
 
 
 def test_lines_for_people_hold_no_escape_sequence_and_no_line_of_a_callers_making():

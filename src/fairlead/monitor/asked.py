@@ -20,7 +20,7 @@ from fairlead.monitor.report import Report, Window
 from fairlead.monitor.reporting import Order, make_report
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.store import insert_report, read_settings
-from fairlead.monitor.windows import Rhythm, count_panes, window_of
+from fairlead.monitor.windows import Rhythm, count_panes, reference_windows, window_of
 from fairlead.routing.store import read_table
 
 __all__ = ["Wish", "make_asked", "settings_now"]
@@ -75,6 +75,8 @@ def make_asked(records: Records, tables: Tables, endpoint: str, wish: Wish, now:
     if wish.reference is not None:
         settings = msgspec.structs.replace(settings, reference=wish.reference)
     window, panes, before = _window(records, endpoint, wish.window or settings.window, now)
+    if before is None:
+        reference_windows(settings.reference, window)  # that there is one is said before anything is read
     order = Order(
         endpoint=endpoint,
         window=window,
