@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fairlead.archive.compaction import compact
+from fairlead.archive.events import read_events
 from fairlead.archive.frames import frames
-from fairlead.eventlog.reader import read_events
 from fairlead.eventlog.writer import EventLog
 from fairlead.events import Columns, Prediction
 from fairlead.serving.ids import Ids

@@ -13,9 +13,9 @@ import urllib.request
 import httpx
 import pytest
 
+from fairlead.archive.events import read_events
 from fairlead.client import AsyncClient, Client
 from fairlead.errors import InvalidInput, NotFound, SchemaMismatch, StorageError
-from fairlead.eventlog.reader import read_events
 from fairlead.events import Feedback
 from running import Background, cli, post, serving
 

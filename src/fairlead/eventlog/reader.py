@@ -1,4 +1,4 @@
-"""Reading the event log back: every whole event of every segment, and how much was torn."""
+"""Reading segments back: every whole prediction, and how much was torn. Who reads a log that may be compacted goes to `archive.events`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 
 from fairlead.errors import StorageError
 from fairlead.eventlog import segment
-from fairlead.events import Columns, Event, Prediction
+from fairlead.events import Columns, Prediction
 
-__all__ = ["Recorded", "read_events", "read_log", "read_segment", "segments"]
+__all__ = ["Recorded", "read_log", "read_segment", "segments"]
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -67,30 +67,6 @@ def read_log(folder: Path) -> Iterator[Recorded]:
     for path in segments(folder):
         for event in read_segment(path):
             if isinstance(event, Recorded):
-                yield event
-
-
-def read_events(folder: Path, since: float = 0.0) -> Iterator[Event]:
-    """The events of every kind in all segments below `folder`, segment by segment; torn tails are passed over.
-
-    One segment is held at a time. A segment that is pruned meanwhile is passed over.
-
-    Args:
-        folder: Of the event log.
-        since: Segments without an event after this time are not read, in seconds since 1970; the others are read whole.
-
-    Raises:
-        StorageError: A segment cannot be read.
-    """
-    for path in segments(folder, since):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as err:
-            raise StorageError(f"The segment {path.name} cannot be read: {err.strerror}.") from err
-        for event in segment.read(data):
-            if not isinstance(event, segment.TornTail):
                 yield event
 
 

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from fairlead.archive.events import read_events
 from fairlead.archive.joined import join_log
 from fairlead.eventlog.joined import join, latest_feedback
-from fairlead.eventlog.reader import read_events, segments
+from fairlead.eventlog.reader import segments
 from fairlead.eventlog.writer import EventLog
 from fairlead.events import Columns, Feedback, Mirrored, Prediction
 
