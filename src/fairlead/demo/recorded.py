@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answered", "append", "outcomes", "within", "written"]
 
-_WRITER: Final = "story"
+_STORY: Final = "story"
 _ZONE: Final = "America/New_York"
 _AT_ONCE: Final = 5000
 
@@ -65,7 +65,7 @@ def answered(model: LocalModel, flights: pd.DataFrame, times: Sequence[float]) -
     found = model.outcomes(asked)
     each = (time.perf_counter() - began) / len(found)
     # An id begins with when its maker did, as `serving.ids` has it: from there on a label's prediction is looked for.
-    maker = f"{round(min(times) * 1000):x}-{_WRITER}"
+    maker = f"{round(min(times) * 1000):x}-{_STORY}"
     return [
         Prediction(
             id=f"{maker}-{number:x}",
@@ -88,17 +88,21 @@ def answered(model: LocalModel, flights: pd.DataFrame, times: Sequence[float]) -
 def outcomes(predictions: Sequence[Prediction], flights: pd.DataFrame, when: float) -> list[Feedback]:
     """What proved true of the flights that were asked about, all told at one moment (seconds since 1970, UTC)."""
     proved = zip(predictions, flights[TARGET].tolist(), strict=True)
-    return [Feedback(one.id, when, NAME, label=label, source=_WRITER) for one, label in proved]
+    return [Feedback(one.id, when, NAME, label=label, source=_STORY) for one, label in proved]
 
 
 @contextlib.contextmanager
-def written(folder: Path) -> Iterator[EventLog]:
+def written(folder: Path, writer: str) -> Iterator[EventLog]:
     """An event log to write to, closed in the end.
+
+    Args:
+        folder: Of the events.
+        writer: Another each time: segments are named by it and by the second in which they are begun.
 
     Raises:
         StorageError: Something could not be written.
     """
-    log = EventLog(folder, _WRITER)
+    log = EventLog(folder, writer)
     try:
         yield log
     finally:

@@ -171,12 +171,12 @@ class _Watch:
         """Answer a month, report on it, and report again when its outcomes are there."""
         flown, times = within(later, window)
         predictions = answered(self._model, flown, times)
-        with written(self._records.events) as log:
+        with written(self._records.events, f"asked-{window.start:.0f}") as log:
             append(log, self._model, predictions)
         compact(self._records.events)
         first = self._report(window, window.end + _REPORTED)
         filed = window.end + _FILED
-        with written(self._records.events) as log:
+        with written(self._records.events, f"told-{window.start:.0f}") as log:
             log.note(outcomes(predictions, flown, filed))
         compact(self._records.events)
         return Month(first, self._report(window, filed + _REPORTED, amends=first.number))
