@@ -62,7 +62,8 @@ def pack_lateness(home: Path, *, versions: int = 1) -> None:
             ),
             LogisticRegression(),
         ).fit(data[["delay", "carrier"]], data["late"])
-        fairlead.pack(model, name="late", data=data, target="late", home=home)
+        # Figures of training rows judge nothing, so the author gives one.
+        fairlead.pack(model, name="late", data=data, target="late", home=home, metrics={"accuracy": 0.95})
 
 
 class Clock:
