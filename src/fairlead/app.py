@@ -103,9 +103,9 @@ def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]
     paths = config.paths
 
     def compact() -> None:
-        from fairlead.archive.compaction import compact  # polars, which the first event needs
+        from fairlead.archive.compaction import compact, told  # polars, which the first event needs
 
-        compact(paths.events, days=config.event_days, most_bytes=config.event_bytes)
+        told(compact(paths.events, days=config.event_days, most_bytes=config.event_bytes))
 
     return Watcher(
         records_of(config, stores),

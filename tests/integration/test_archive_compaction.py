@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from archive_events import DAY, FLIGHTS, MORNING, Clock, exactly, prediction, told, written
 from fairlead.archive import disk
-from fairlead.archive.compaction import compact
+from fairlead.archive.compaction import Compacted, compact
+from fairlead.archive.compaction import told as log_it
 from fairlead.archive.events import read_events
 from fairlead.archive.manifest import load
+from fairlead.archive.retention import Pruned
 from fairlead.errors import Conflict, StorageError
 from fairlead.eventlog.reader import segments
 from fairlead.eventlog.writer import EventLog
@@ -280,6 +283,17 @@ def test_days_are_pruned_by_age_whole_and_that_is_said(tmp_path, clock):
     assert not list((tmp_path / "archive").glob("*/2027-01-15"))
 
 
+def test_who_compacts_unseen_leaves_word_of_what_was_odd_and_what_was_pruned():
+    lines = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), format="{message}")
+    try:
+        done = Compacted(pruned=(Pruned("2027-01-15", 1234, 9, "age"),), notes=("A segment ends {badly}.",))
+        assert log_it(done) is done
+    finally:
+        logger.remove(sink)
+    assert lines == ["1,234 events of 2027-01-15 were pruned by age.", "A segment ends {badly}."]
+
+
 def test_the_oldest_days_go_when_all_is_too_large_and_the_last_stays(tmp_path, clock):
     events = [prediction(number, MORNING + number * DAY / 10) for number in range(40)]
     written(tmp_path, events)
@@ -445,7 +459,8 @@ time.sleep(60)
 COMPACTOR = """
 import sys
 from pathlib import Path
-from fairlead.archive.compaction import compact
+from fairlead.archive.compaction import Compacted, compact
+from fairlead.archive.compaction import told as log_it
 while True:
     compact(Path(sys.argv[1]), grace=0, least=0)
     print("compacted", flush=True)

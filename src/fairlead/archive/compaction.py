@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from loguru import logger
 
 from fairlead.archive import disk
 from fairlead.archive.appended import read_new, uncollected
@@ -32,7 +33,7 @@ from fairlead.archive.sheets import Sheets, day_of
 from fairlead.eventlog import segment
 from fairlead.eventlog.reader import segments
 
-__all__ = ["Compacted", "compact"]
+__all__ = ["Compacted", "compact", "told"]
 
 LEAST: Final = 4 * 2**20
 """A segment that still grows is taken up when it has so many new bytes: readers read the rest where it is."""
@@ -105,6 +106,17 @@ def compact(  # noqa: PLR0913 - what is kept, and what tests turn down
         work.prune(days, most_bytes)
         work.remove(grace)
         return work.done()
+
+
+def told(done: Compacted) -> Compacted:
+    """The same, after what people should know of it was logged; for who compacts while nobody looks."""
+    for one in done.pruned:
+        logger.info(
+            "{rows:,} events of {day} were pruned by {because}.", rows=one.rows, day=one.day, because=one.because
+        )
+    for note in done.notes:
+        logger.warning("{note}", note=note)
+    return done
 
 
 class _Work:
