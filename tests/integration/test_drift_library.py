@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import msgspec
 import numpy as np
@@ -212,6 +213,16 @@ def test_a_broken_parquet_file_is_refused_without_a_trace(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(InvalidInput, match=r"broken\.parquet cannot be read"):
         fairlead.drift(path, JANUARY)
+
+
+def test_a_file_without_the_library_that_reads_files_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    path.write_text("a\n1\n")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(InvalidInput, match="polars, which reads files") as refused:
+        fairlead.drift(path, path)
+    assert "fairlead[monitor]" in refused.value.hint
+    assert fairlead.drift(JANUARY, APRIL, target="late").findings[0].verdict == "drift"
 
 
 def test_a_half_written_parquet_file_is_refused(tmp_path):

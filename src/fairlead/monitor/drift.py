@@ -57,6 +57,9 @@ AREA_OF: Final[dict[Role, Area]] = {
     "target": "target",
 }
 
+_NAMED: Final = 5
+"""A level is shown by its name where either side has so many entries of it: what is rarer may be somebody's own words."""
+
 _Array = NDArray[np.float64]
 
 
@@ -419,7 +422,8 @@ def _most_moved(levels: Levels, tested: ChiSquare) -> str:
     """The level that says most of what has changed."""
     before, now = levels.ours / levels.ours.sum(), levels.theirs / levels.theirs.sum()
     most = tested.rare if tested.rare is not None else int(np.argmax(np.abs(now - before)))
-    name = f'"{clean(levels.names[most], 40)}"' if most < len(levels.names) - 2 else "other levels"
+    sayable = most < len(levels.names) - 2 and max(levels.ours[most], levels.theirs[most]) >= _NAMED
+    name = f'"{clean(levels.names[most], 40)}"' if sayable else "another level"
     if not before[most]:
         return f"{name} is new with {percent(float(now[most]))}"
     if not now[most]:
@@ -442,7 +446,8 @@ def _picture_of_names(levels: Levels) -> Picture:
     named = len(levels.names) - 2
     larger = np.maximum(before, now)[:named]
     order = np.argsort(-larger, kind="stable")
-    shown = [int(place) for place in order[: BARS - 1] if larger[place] > 0]
+    often = np.maximum(levels.ours, levels.theirs)
+    shown = [int(place) for place in order[: BARS - 1] if often[place] >= _NAMED]
     labels, first, second = [levels.names[one] for one in shown], before[shown], now[shown]
     rest = 1.0 - float(first.sum()), 1.0 - float(second.sum())
     if max(rest) > 1e-9:

@@ -301,8 +301,9 @@ def _file(path: Path, what: str) -> Given:
         raise NotFound(f"There is no file {str(path)!r}.", hint="Check the path.", field=what)
     try:
         import polars  # noqa: F401, ICN001 - asked for here, so that its absence is said once
+        import pyarrow.parquet  # noqa: F401 - as polars
     except ImportError as err:
-        raise InvalidInput("polars, which reads files, is not installed.", hint=_EXTRA, field=what) from err
+        raise InvalidInput(f"{err.name}, which reads files, is not installed.", hint=_EXTRA, field=what) from err
     return _parquet(path, what) if path.name.lower().endswith(".parquet") else _csv(path, what)
 
 

@@ -137,6 +137,15 @@ def test_levels_that_are_each_their_own_are_no_drift():
         assert found(findings, "c", "chi2").verdict in {"insufficient", "stable"}
 
 
+def test_what_only_a_few_have_said_is_never_shown():
+    # A report may be read by whoever may read reports; what one caller wrote is not theirs to see.
+    reference = batch(c=names(["often"] * 300 + [f"own words {one}" for one in range(300)]))
+    current = batch(c=names(["often"] * 500 + [f"further words {one}" for one in range(100)]))
+    for findings in both(reference, current):
+        assert found(findings, "c", "chi2").picture.labels == ("often", "others")
+        assert b"words" not in msgspec.json.encode(findings)
+
+
 def test_missing_values_are_a_finding_of_their_own():
     values = normal(2000)
     with_gaps = np.where(np.arange(2000) % 20 == 0, np.nan, values)
