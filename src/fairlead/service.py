@@ -142,8 +142,7 @@ def _monitor_command(config: Config) -> list[str]:
 def monitor(config: Config) -> None:
     """Run the monitor process until SIGTERM or SIGINT: compact events, make the reports that are due, tell what they say.
 
-    Raises:
-        Conflict: Another one runs in this home.
+    Where another one works in this home, it waits until that has ended.
     """
     from fairlead.app import monitor_of, open_alerts, open_stores
     from fairlead.monitor.notices import notice_alert

@@ -130,7 +130,6 @@ def test_a_running_service_reports_amends_tells_and_shows_what_drifts(place, tol
         service.wait_for(lambda: any(one["rows"] == 300 for one in reports(home)), 90)
         made = reports(home)
         assert len({(one["window"]["start"], one["amends"]) for one in made}) == len(made)
-        assert kinds(alerts).count("drift") <= 2  # that it drifts, and that it does not any more
         assert "Traceback" not in service.log
 
 

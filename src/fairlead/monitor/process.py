@@ -11,11 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from loguru import logger
 
-from fairlead.errors import Conflict, FairleadError, StorageError
+from fairlead.errors import FairleadError, StorageError
 from fairlead.monitor.watching import Watcher
 
 __all__ = ["run"]
@@ -25,6 +25,7 @@ _BEGIN_SECONDS: Final = 2.0
 """Gateways and control start first."""
 
 _RETRY_SECONDS: Final = 10.0
+_WAIT_SECONDS: Final = 1.0
 
 
 def run(watcher: Watcher, folder: Path, stop: threading.Event) -> None:
@@ -36,11 +37,10 @@ def run(watcher: Watcher, folder: Path, stop: threading.Event) -> None:
         stop: Set when it is enough; what is being made is finished, or made anew by the next.
 
     Raises:
-        Conflict: Another monitor runs here.
         StorageError: The folder cannot be used.
     """
     os.nice(_NICE)
-    with _alone(folder):
+    with _alone(folder, stop):
         wait, failing = _BEGIN_SECONDS, ""
         while not stop.wait(wait):
             try:
@@ -52,17 +52,22 @@ def run(watcher: Watcher, folder: Path, stop: threading.Event) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, stop: threading.Event) -> Iterator[None]:
+    """Wait until no other monitor works here: one that a killed supervisor has left goes soon."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (folder / "monitor.lock").open("ab")
     except OSError as err:
         raise StorageError(f"The folder {folder} cannot be used: {err.strerror}.") from err
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise Conflict(
-                f"A monitor runs in {folder.parent} already.", hint="`fairlead serve` has one of its own."
-            ) from err
+        while not _locked(lock) and not stop.wait(_WAIT_SECONDS):
+            pass
         yield
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
