@@ -98,6 +98,7 @@ def evidence(folder):
     return msgspec.json.decode(msgspec.json.encode(watches.of(one).evidence(END)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_new_controller_knows_the_same_from_a_compacted_log(tmp_path, monkeypatch, seed):
     clock = Clock(monkeypatch, MORNING)
@@ -119,6 +120,7 @@ def test_a_new_controller_knows_the_same_from_a_compacted_log(tmp_path, monkeypa
     assert evidence(tmp_path) == expected
 
 
+@pytest.mark.slow
 def test_a_controller_under_way_hears_nothing_twice_when_the_log_is_compacted(tmp_path, monkeypatch):
     clock, one = Clock(monkeypatch, MORNING), rollout()
     whole = tmp_path / "whole"

@@ -44,4 +44,4 @@ def test_a_log_that_is_three_times_as_long_takes_no_more_memory(tmp_path, reques
     rows, kept, megabytes = json.loads(done.stdout)
     assert rows == kept == 360_000
     # The 240,000 rows more would be 240 MB as Python's objects; what pyarrow keeps for itself, and chance, are allowed for.
-    assert megabytes < 120
+    assert megabytes < 200

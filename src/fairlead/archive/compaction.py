@@ -305,19 +305,14 @@ def _size(path: Path) -> int:
 
 
 def _changed(path: Path, part: Part) -> str:
-    """Why a part is not as it was written, as far as its size and its two ends tell; empty where it is."""
+    """Why a part is not as it was written, as far as its size tells, which costs next to nothing; empty where it is."""
     try:
         size = path.stat().st_size
-        if size != part.bytes:
-            return f"it has {size} bytes and not {part.bytes}"
-        with path.open("rb") as file:
-            head = file.read(4)
-            file.seek(-4, 2)
-            return "" if head == file.read(4) == b"PAR1" else "it is no Parquet file"
     except FileNotFoundError:
         return "it is gone"
     except OSError as err:
         return str(err.strerror)
+    return "" if size == part.bytes else f"it has {size} bytes and not {part.bytes}"
 
 
 def _may_be_read(path: Path, followed: Followed) -> bool:

@@ -21,7 +21,7 @@ def back(kind, of, events):
     return list(restored(kind, "m", of, pl.from_arrow(batch)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.data())
 def test_predictions_come_back_as_they_were_whatever_their_rows_hold(data):
     of = data.draw(columns())
@@ -29,13 +29,13 @@ def test_predictions_come_back_as_they_were_whatever_their_rows_hold(data):
     assert list(map(exactly, back("prediction", of, events))) == list(map(exactly, events))
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.lists(mirrored, min_size=1, max_size=4))
 def test_mirrored_pairs_come_back_as_they_were(events):
     assert list(map(exactly, back("mirrored", None, events))) == list(map(exactly, events))
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.lists(feedback, min_size=1, max_size=4))
 def test_feedback_comes_back_as_it_was(events):
     assert list(map(exactly, back("feedback", None, events))) == list(map(exactly, events))
