@@ -38,10 +38,10 @@ RANK: Final[dict[Verdict, int]] = {"breach": 0, "drift": 1, "error": 2, "insuffi
 AREAS: Final[dict[Area, str]] = {
     "service": "Service levels",
     "process": "Processes",
-    "quality": "Data quality",
-    "missing": "Missing values",
     "model": "Model quality",
     "estimate": "Model quality, estimated without labels",
+    "quality": "Data quality",
+    "missing": "Missing values",
     "predictor": "Predictor drift",
     "prediction": "Prediction drift",
     "target": "Target drift",

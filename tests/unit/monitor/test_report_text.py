@@ -43,7 +43,7 @@ def test_the_worst_comes_first_and_what_is_stable_is_counted():
     assert "p99 latency" in told[0]
     assert "temp is warmer: D = 0.41" in told[1]
     assert told[1].split()[-4:] == ["0.41", "<", "0.0001", "27,662"]
-    assert "✓ stable: missing values 12, model quality 1, predictor drift 11" in "\n".join(lines)
+    assert "✓ stable: model quality 1, missing values 12, predictor drift 11" in "\n".join(lines)
     assert "3 of 14 inputs drifted; temp first" in lines[1]
 
 
