@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,17 @@ def test_only_one_compacts_at_a_time(tmp_path, clock):
     written(tmp_path, some_events(3))
     with disk.holding(tmp_path / "archive" / "lock"), pytest.raises(Conflict, match="another process"):
         compact(tmp_path)
+
+
+def test_who_is_patient_waits_for_the_other(tmp_path):
+    written(tmp_path, some_events(3))
+    with ThreadPoolExecutor(1) as pool:
+        with disk.holding(tmp_path / "archive" / "lock"):
+            waiting = pool.submit(compact, tmp_path, now=LATER, patience=60)
+            with pytest.raises(Conflict):
+                compact(tmp_path, patience=0.2)
+            assert not waiting.done()
+        assert waiting.result(60).rows == len(some_events(3))
 
 
 def test_a_log_that_is_not_there_is_no_work(tmp_path):

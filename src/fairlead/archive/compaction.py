@@ -78,6 +78,7 @@ def compact(  # noqa: PLR0913 - what is kept, and what tests turn down
     grace: float = GRACE,
     least: int = LEAST,
     memory: int = _MEMORY,
+    patience: float = 0.0,
 ) -> Compacted:
     """Take up what was appended, and let go what is too old or too much. Whatever stops it, the next call goes on.
 
@@ -89,6 +90,7 @@ def compact(  # noqa: PLR0913 - what is kept, and what tests turn down
         grace: How long files are left to those who may be reading them, in seconds.
         least: A segment that still grows is taken up when it has so many new bytes.
         memory: So many bytes of segments are held at a time.
+        patience: How long to wait for another process that compacts this log, in seconds.
 
     Raises:
         Conflict: Another process compacts this log.
@@ -97,7 +99,7 @@ def compact(  # noqa: PLR0913 - what is kept, and what tests turn down
     """
     if not events.is_dir():
         return Compacted()
-    with disk.holding(events / FOLDER / "lock"):
+    with disk.holding(events / FOLDER / "lock", patience=patience):
         work = _Work(Ledger(events), time.time() if now is None else now)
         work.sweep()
         work.take(least, memory)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,29 +17,45 @@ from fairlead.errors import Conflict
 
 __all__ = ["BROKEN", "aside", "create", "holding", "is_held", "remove", "replace", "sync_folder"]
 
+_LOOK_SECONDS = 0.05
+
 BROKEN = ".broken"
 """The ending of what cannot be read and is kept."""
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Iterator[None]:
+def holding(path: Path, *, patience: float = 0.0) -> Iterator[None]:
     """Hold a lock; the folder is made where it is missing.
+
+    Args:
+        path: The lock's file.
+        patience: How long to wait for another process, in seconds.
 
     Raises:
         Conflict: Another process holds it.
     """
     _make_folder(path.parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    end = time.monotonic() + patience
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise Conflict(
-                "The event log is being compacted by another process.", hint="Wait until it is done, and look again."
-            ) from err
+        while not _locked(handle):
+            if time.monotonic() >= end:
+                raise Conflict(
+                    "The event log is being compacted by another process.",
+                    hint="Wait until it is done, and look again.",
+                )
+            time.sleep(_LOOK_SECONDS)
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_held(path: Path) -> bool:

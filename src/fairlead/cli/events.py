@@ -24,6 +24,9 @@ __all__ = ["command", "moment"]
 
 _SHOWN: Final = 60
 
+_PATIENCE: Final = 60.0
+"""A running service compacts now and then; it is done within seconds, unless it has a day to catch up."""
+
 
 @click.group("events")
 def command() -> None:
@@ -145,7 +148,13 @@ def _compact(invocation: Invocation, *, as_json: bool) -> None:
 
     config = invocation.config()
     try:
-        done = compact(config.paths.events, days=config.event_days, most_bytes=config.event_bytes, least=0)
+        done = compact(
+            config.paths.events,
+            days=config.event_days,
+            most_bytes=config.event_bytes,
+            least=0,
+            patience=_PATIENCE,
+        )
     except OSError as err:
         raise StorageError(f"The event log cannot be compacted: {err.strerror}.") from err
     if as_json:
