@@ -205,3 +205,14 @@ def test_the_second_time_it_is_told_and_not_made(told):
     assert (again.returncode, again.stdout) == (0, said)
     assert "training" not in again.stderr
     assert len(asked(told, "list", "flights")) == 18
+
+
+def test_the_settings_that_the_howto_shows_are_settings(tmp_path):
+    from fairlead.config import load_config
+
+    (shown,) = (block.text for block in blocks(HOWTO) if block.language == "toml")
+    (tmp_path / "fairlead.toml").write_text(shown)
+    found = load_config(environment={}, folder=tmp_path).monitor.of("flights", {})
+    assert (found.window, found.slide, found.segments, found.thresholds.ks) == ("7d", "1d", ("carrier",), 0.15)
+    assert found.expectations["humid"].maximum == 100
+    assert found.objectives.latency_seconds == 0.05
