@@ -501,6 +501,9 @@ def test_a_budget_that_burns_is_told_within_the_look_and_so_is_that_it_does_not_
     # 200 of some 500 requests of the last hour failed, where one in a hundred may.
     assert rates["1h"] == pytest.approx(100 * 200 / 479, rel=0.05)
     assert rates["5m"] == pytest.approx(100.0, rel=0.1)  # and whole minutes
+    room.clock.now += 31 * 24 * HOUR  # the period of thirty days is over
+    watcher.step()
+    assert [(one.kind, one.subjects) for one in room.told[1:]] == [("slo_burn", ())]
 
 
 def test_objectives_are_read_once_and_then_only_what_is_new(room, monkeypatch):

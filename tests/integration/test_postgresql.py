@@ -9,6 +9,22 @@ from postgresql_server import postgresql_server
 
 from fairlead.errors import Conflict, StorageError
 from fairlead.monitor import tables as _monitor  # noqa: F401 - declares its tables
+from fairlead.monitor.report import Labels, Reference, Report, Window
+from fairlead.monitor.store import (
+    Pane,
+    Told,
+    find_report,
+    insert_report,
+    lead,
+    list_reports,
+    read_panes,
+    read_settings,
+    read_told,
+    recent_reports,
+    write_panes,
+    write_settings,
+    write_told,
+)
 from fairlead.registry.audit import verify_chain
 from fairlead.registry.registry import list_models, publish, resolve, set_alias
 from fairlead.rollout import tables as _rollouts  # noqa: F401 - as above
@@ -83,3 +99,33 @@ def test_the_routing_table_is_compared_and_swapped(database):
 def test_a_server_that_is_gone_is_a_storage_error():
     with pytest.raises(StorageError):
         open_database(f"postgresql+psycopg://me@127.0.0.1:{free_port()}/postgres")
+
+
+def test_reports_panes_settings_and_leads_rest_there_as_they_do_in_sqlite(database):
+    def report(start, **more):
+        nothing = Reference("none", "nothing", 0)
+        facts = {"models": (), "rows": 5, "labels": Labels(), "findings": (), "verdict": "stable", "drifted": None}
+        window = Window(start, start + 10)
+        return Report(endpoint="e", window=window, reference=nothing, made=start, **{**facts, **more})
+
+    window, odd = Window(0.0, 10.0), 'carrier = "a\\b\'c%\u2028"'
+    with database.write() as connection:
+        first = insert_report(connection, report(0.0, notes=("a \x00 in it",)), "schedule")
+        assert insert_report(connection, report(0.0), "schedule") is None
+        second = insert_report(connection, report(10.0), "schedule")
+        again = insert_report(connection, report(0.0, amends=first.number), "schedule")
+        write_panes(connection, "e", "d" * 64, [Pane("", window, 3, b"\x00\xff"), Pane(odd, window, 0, b"x")], 20.0)
+        write_panes(connection, "e", "d" * 64, [Pane("", window, 4, b"y")], 20.0)
+        write_settings(connection, "e", {"window": "1h"}, "ann")
+        assert lead(connection, "e", "one", 100.0, 60.0)
+        assert not lead(connection, "e", "other", 120.0, 60.0)
+        assert lead(connection, "e", "other", 161.0, 60.0)
+        write_told(connection, "e", Told("drift", ("a", "b"), 5.0))
+    with database.read() as connection:
+        assert recent_reports(connection, "e", 10) == [again, second]
+        assert [one.number for one in list_reports(connection, "e")] == [3, 2, 1]
+        assert find_report(connection, 1) == first
+        panes = read_panes(connection, "e", "d" * 64, [window])
+        assert {name: (one.labels, one.content) for (name, _), one in panes.items()} == {"": (4, b"y"), odd: (0, b"x")}
+        assert read_settings(connection, "e") == {"window": "1h"}
+        assert read_told(connection, "e")["drift"].subjects == ("a", "b")
