@@ -64,11 +64,18 @@ def asked(told, *words):
 
 @pytest.fixture(scope="module")
 def reports(told):
-    """By month, the report before outcomes were known, and the one that stands instead of it."""
+    """By month, the report before outcomes were known, and the one that stands instead of it; as JSON has them."""
+    import msgspec
+
+    from fairlead.monitor.store import find_report
+    from fairlead.storage.database import open_database
+
     listed = {one["number"]: one for one in asked(told, "list", "flights")}
-    pairs = sorted((one["amends"], number) for number, one in listed.items() if one["amends"])
-    shown = [[asked(told, "show", str(number)) for number in pair] for pair in pairs]
     assert len(listed) == 2 * len(MONTHS)
+    pairs = sorted((one["amends"], number) for number, one in listed.items() if one["amends"])
+    with open_database(f"sqlite:///{told[0]}/.fairlead/year/fairlead.db").read() as connection:
+        shown = [[msgspec.to_builtins(find_report(connection, number)) for number in pair] for pair in pairs]
+    assert shown[0][1] == asked(told, "show", str(pairs[0][1]))
     return dict(zip(MONTHS, shown, strict=True))
 
 

@@ -121,6 +121,9 @@ def test_a_version_stands_for_its_training_data(packed_home, training):
     assert report.reference.text == "the training data of flights:1"
     assert found["temp"].verdict == "drift"
     assert [name for name, one in found.items() if one.verdict == "drift"] == ["temp"]
+    # The table has no answers in it, and nobody said that it had: none is missed.
+    assert not report.of("prediction")
+    assert [one.because for one in report.findings if one.verdict == "error"] == []
 
 
 def test_a_version_that_is_not_there_and_a_file_that_is_not_are_told_apart(packed_home, tmp_path):

@@ -156,7 +156,7 @@ def _share(found: Finding | None) -> str:
 
 def _valued(found: Finding | None) -> str:
     if found is None or found.value is None:
-        return "not known"
+        return "—"
     if found.interval is None:
         return f"{found.value:.3f}"
     return f"{found.value:.3f} ({found.interval[0]:.3f} to {found.interval[1]:.3f})"

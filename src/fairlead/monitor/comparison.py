@@ -149,7 +149,7 @@ def against_profile(trained: Trained, current: Any, parts: Parts, settings: Sett
         InvalidInput: The table cannot be taken, a column that was named is not there, or the preset needs values.
         NotFound: There is no such file.
     """
-    profile, schema = trained.profile, trained.schema
+    profile, schema = _named_of(trained.profile, parts), trained.schema
     _refuse_preset(settings)
     theirs = given(current, "current")
     asked = sorted(parts.taken)
@@ -161,6 +161,14 @@ def against_profile(trained: Trained, current: Any, parts: Parts, settings: Sett
     odd = (*found.odd, *_further(found.names, schema.names, parts))
     told = _Told(window.rows, Reference("training", trained.text, profile.rows), _labels_of(window), odd)
     return _report(drift_tests(profile, window, _watching(settings, parts)), told, settings)
+
+
+def _named_of(profile: Profile, parts: Parts) -> Profile:
+    """A profile without the version's answers where the caller named no such columns: a table of rows alone lacks none of them."""
+    answers = (("prediction", parts.prediction), ("score", parts.scores))
+    unnamed = {role for role, named in answers if not named}
+    kept = tuple(one for one in profile.features if one.role not in unnamed)
+    return msgspec.structs.replace(profile, features=kept)
 
 
 def _watching(settings: Settings, parts: Parts) -> Settings:
