@@ -420,4 +420,4 @@ def _trained(ref: str, home: Path | str | None) -> Trained:
             hint="Pack it again, or give its table.",
             field="reference",
         )
-    return Trained(bundle.profile, bundle.schema, f"the training data of {name}")
+    return Trained(bundle.profile, bundle.schema, f"the {'held-out' if bundle.held_out else 'training'} data of {name}")

@@ -25,9 +25,22 @@ from fairlead.storage.digest import check_digest
 if TYPE_CHECKING:
     from fairlead.profiles.profile import Profile
 
-__all__ = ["MANIFEST", "PROFILE", "Bundle", "Metadata", "check_path", "list_files", "open_bundle", "read_manifest"]
+__all__ = [
+    "HELD_OUT",
+    "MANIFEST",
+    "PROFILE",
+    "Bundle",
+    "Metadata",
+    "check_path",
+    "list_files",
+    "open_bundle",
+    "read_manifest",
+]
 
 MANIFEST = "manifest.json"
+HELD_OUT = "held-out table"
+"""How the metadata name the profile's table where it is not the training table."""
+
 SCHEMA = "schema.json"
 PROFILE = "profile.json.gz"
 
@@ -116,6 +129,11 @@ class Bundle(msgspec.Struct, frozen=True):
             return from_bytes(self._read(PROFILE))
         except InvalidInput as error:
             raise BundleError(f"{PROFILE} of the bundle {self.digest}: {error.detail}", file=PROFILE) from error
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the profile is of rows that the model was not trained on."""
+        return self.metadata.data.get("profile") == HELD_OUT
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -114,14 +114,17 @@ def memorised(profile: Profile, classes: tuple[str, ...]) -> bool:
     return area is not None and area.value >= _FAULTLESS
 
 
-def of_profile(profile: Profile, classes: tuple[str, ...], text: str) -> Baseline:
+def of_profile(profile: Profile, classes: tuple[str, ...], text: str, *, held_out: bool = False) -> Baseline:
     """The quality that the calibrations tell; nothing where they are `memorised`.
 
     Args:
         profile: Of the reference.
         classes: Of the model, the second of two is positive; empty for regression.
         text: For people: "its training data".
+        held_out: Whether the profile is of rows that the model was not trained on: then they do not flatter it.
     """
+    if held_out:
+        return _named(_told(profile, classes), text)
     found = {} if memorised(profile, classes) else _told(profile, classes)
     return msgspec.structs.replace(_named(found, text), trained=frozenset(found))
 

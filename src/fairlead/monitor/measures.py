@@ -82,13 +82,16 @@ def performed(case: Case) -> Sequence[Test]:
 
 
 def _baseline(case: Case) -> Baseline:
-    """The window of the past where that is the reference; else the author's figures, else those of the training data."""
+    """The window of the past where that is the reference; else the author's figures, else those of the profile."""
     if case.past is not None:
         return of_labelled(case.past.labelled(case.version.schema), case.text)
     classes = tuple(label_text(one) for one in case.version.schema.output.classes)
     author = given(case.version.metrics, binary=len(classes) <= 2)
-    profile = case.version.profile
-    return author if profile is None else first_of(author, of_profile(profile, classes, "its training data"))
+    profile, held_out = case.version.profile, case.version.held_out
+    if profile is None:
+        return author
+    text = "its held-out data" if held_out else "its training data"
+    return first_of(author, of_profile(profile, classes, text, held_out=held_out))
 
 
 def estimated(case: Case) -> Sequence[Test]:

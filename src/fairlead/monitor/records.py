@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Records", "Rows", "Version"]
 
-_HELD: Final = 300_000
+_HELD: Final = 500_000
 """So many rows are held; a window with more is read again."""
 
 _CLOCKS: Final = 86_400.0
@@ -45,8 +45,9 @@ class Version(msgspec.Struct, frozen=True):
         ref: "flights:3".
         digest: Of its bundle.
         schema: What it takes and gives.
-        profile: Of its training data; `None` where its bundle carries none.
+        profile: Of its training data, or of a held-out table; `None` where its bundle carries none.
         metrics: As its author gave them.
+        held_out: Whether the profile is of rows that it was not trained on.
     """
 
     ref: str
@@ -54,6 +55,12 @@ class Version(msgspec.Struct, frozen=True):
     schema: Schema
     profile: Profile | None
     metrics: Mapping[str, Any] = {}
+    held_out: bool = False
+
+    @property
+    def normal(self) -> str:
+        """What its profile is of, for people."""
+        return f"the {'held-out' if self.held_out else 'training'} data of {self.ref}"
 
 
 class Rows:
@@ -127,7 +134,9 @@ class Records:
         if ref not in self._versions:
             found = resolve(self.database, ref)
             bundle = open_bundle(fetch_bundle(found.digest, self._blobs, self._bundles), found.digest)
-            self._versions[ref] = Version(found.ref, found.digest, bundle.schema, bundle.profile, found.metrics)
+            self._versions[ref] = Version(
+                found.ref, found.digest, bundle.schema, bundle.profile, found.metrics, bundle.held_out
+            )
         return self._versions[ref]
 
     def known(self, ref: str) -> tuple[Version | None, str]:

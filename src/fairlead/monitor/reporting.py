@@ -209,7 +209,7 @@ class _Making:
         if kind == "training":
             if version.profile is None:
                 return Reference("none", "nothing", 0), None
-            return Reference("training", f"the training data of {version.ref}", version.profile.rows), version.profile
+            return Reference("training", version.normal, version.profile.rows), version.profile
         there = [one for one in windows if before[ALL, one].rows]
         if not there:
             self._notes.append("There are no predictions in the past to compare with yet.")

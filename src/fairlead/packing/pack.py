@@ -23,7 +23,7 @@ import cloudpickle
 import msgspec
 
 from fairlead.bundle.manifest import Attempt, ParityReport
-from fairlead.bundle.reader import MANIFEST, PROFILE, Bundle, list_files, open_bundle
+from fairlead.bundle.reader import HELD_OUT, MANIFEST, PROFILE, Bundle, list_files, open_bundle
 from fairlead.bundle.seal import seal
 from fairlead.errors import BundleError, Conflict, InvalidInput, NotFound, ParityFailed, StorageError
 from fairlead.formats import pickled
@@ -330,7 +330,7 @@ def _write_facts(folder: Path, examination: Examination, table: Table, given: _G
 def _profiled(table: Table, examination: Examination, *, held_out: bool) -> dict[str, Value]:
     """Of which table the profile is, and of how many of its rows."""
     return {
-        "profile": "held-out table" if held_out else "training table",
+        "profile": HELD_OUT if held_out else "training table",
         "profile_rows": examination.profile.rows,
         "profile_source": table.source,
         "profile_sha256": table.digest,

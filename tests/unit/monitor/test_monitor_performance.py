@@ -187,6 +187,8 @@ def test_quality_on_training_rows_is_told_and_not_judged_by():
     author = judged(window(1, shift=1.5), first_of(given({"auc": 0.92}), training))
     assert author["roc_auc"].verdict == "drift"
     assert author["f1"].verdict == "stable"
+    fresh = judged(window(1, shift=1.5), of_profile(profile, CLASSES, "its held-out data", held_out=True))
+    assert (fresh["roc_auc"].verdict, fresh["accuracy"].verdict) == ("drift", "drift")
 
 
 def test_rows_that_were_learnt_by_heart_are_no_measure():
