@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from fairlead.monitor.batches import INPUT, answered, joined_frames, labelled_of
 from fairlead.monitor.labelled import Labelled
@@ -79,7 +78,7 @@ class _Collected:
         self._statuses: Counter[str] = Counter()
         self._outcomes: list[pl.DataFrame] = []
         self._columns: dict[str, None] = {}
-        self._hashes: list[NDArray[np.uint64]] | None = []
+        self._hashes: list[pl.Series] | None = []
 
     def add(self, frame: pl.DataFrame) -> None:
         fine = answered(frame)
@@ -106,12 +105,14 @@ class _Collected:
         if self._answered > _MOST:
             self._hashes = None
         elif self._hashes is not None and inputs.width and inputs.height:
-            self._hashes.append(inputs.hash_rows().to_numpy())
+            self._hashes.append(inputs.hash_rows())
 
     def _distinct(self) -> int | None:
+        import polars as pl
+
         if self._hashes is None:
             return None
-        return len(np.unique(np.concatenate(self._hashes))) if self._hashes else 0
+        return pl.concat(self._hashes).n_unique() if self._hashes else 0
 
     def done(self) -> Gathered:
         outcomes = joined_frames(self._outcomes)
