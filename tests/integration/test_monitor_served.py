@@ -11,6 +11,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 
@@ -195,3 +197,19 @@ def test_two_tables_are_judged_for_a_pipeline(place, run):
     run("check", "--reference", "a.csv", "--current", "b.csv", code=5)
     run("check", "--current", "a.csv", code=2)
     run("check", code=2)
+
+
+def test_without_polars_it_is_said_what_is_missing_and_the_rest_goes_on(place):
+    """An installation without the extra, as an import system that knows no polars."""
+    script = "import sys; sys.modules['polars'] = None; from fairlead.cli.main import run; sys.exit(run(sys.argv[1:]))"
+
+    def run(*arguments):
+        command = [sys.executable, "-c", script, "--home", str(place / "home"), "monitor", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=place)
+
+    done = run("late")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "polars" in done.stderr
+    assert "pip install 'fairlead[monitor]'" in done.stderr
+    assert run("list", "late").returncode == 0
+    assert run("settings", "late").returncode == 0

@@ -18,7 +18,7 @@ import msgspec
 
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import local_time, print_json, print_table, say
-from fairlead.errors import InvalidInput, NotAllowed, NotFound, StorageError
+from fairlead.errors import InvalidInput, NotAllowed, StorageError
 from fairlead.routing.table import check_endpoint
 
 if TYPE_CHECKING:
@@ -224,16 +224,10 @@ def _made(  # noqa: PLR0913 - the parts of a wish
 
     check_endpoint(endpoint)
     config, stores = invocation.config(), invocation.stores()
-    try:
-        from fairlead.monitor.asked import Wish, make_asked
-    except ImportError as error:
-        raise _not_installed(error) from error
+    from fairlead.monitor.asked import Wish, make_asked
+
     wish = Wish(window, reference, segments, save)
     return make_asked(records_of(config, stores), config.monitor, endpoint, wish, time.time())
-
-
-def _not_installed(error: ImportError) -> NotFound:
-    return NotFound(f"Monitoring needs {error.name}, which is not installed.", hint="pip install 'fairlead[monitor]'")
 
 
 def _of_tables(

@@ -82,14 +82,10 @@ def _listed(request: Request) -> Response:
 
 
 def _made(request: Request, body: bytes) -> Response:
-    """Make a report; what it needs is imported here, so that a control process without it starts."""
+    """Make a report; what it needs is imported here, so that a control process starts without SciPy."""
     operator, name = operator_of(request), check_endpoint(request.path_params["name"])
-    try:
-        from fairlead.monitor.asked import Wish, make_asked
-    except ImportError as error:
-        raise NotFound(
-            f"Monitoring needs {error.name}, which is not installed here.", hint="pip install 'fairlead[monitor]'"
-        ) from error
+    from fairlead.monitor.asked import Wish, make_asked
+
     wish = decoded(body, Wish, "wish for a report", _WISH) if body.strip() else Wish()
     if not _one_at_a_time.acquire(blocking=False):
         raise Overloaded("Another report is being made.", hint="Ask again when it is done.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fairlead.archive.needs import needing_monitor
 from fairlead.bundle.reader import open_bundle
 from fairlead.bundle.store import fetch_bundle
 from fairlead.errors import FairleadError
@@ -148,15 +149,14 @@ class Records:
 
     def rows(self, endpoint: str, window: Window) -> Rows:
         """The predictions of an endpoint in a window, joined with their labels."""
-        from fairlead.archive.frames import frames  # polars, which a machine that only serves need not have
+        with needing_monitor("Monitoring"):
+            from fairlead.archive.frames import frames
 
         return Rows(lambda: frames(self.events, endpoint, window.start, window.end))
 
     def times(self, endpoint: str, since: float) -> list[float]:
         """When predictions were made, rising, from a moment on."""
-        from fairlead.archive.snapshot import Snapshot
-
-        found = Snapshot(self.events).pieces("prediction", endpoint, since, columns=["time"])
+        found = self._snapshot().pieces("prediction", endpoint, since, columns=["time"])
         return sorted(moment for piece in found for moment in piece.frame["time"].to_list())
 
     def tallies(self, endpoint: str, start: float, end: float, latency_seconds: float) -> list[Tally]:
@@ -168,10 +168,9 @@ class Records:
             end: Likewise.
             latency_seconds: What is later counts as slow.
         """
-        from fairlead.archive.snapshot import Snapshot
         from fairlead.monitor.service_levels import Traffic, tally
 
-        pieces = Snapshot(self.events).pieces("prediction", endpoint, start, end, columns=["time", "latency", "status"])
+        pieces = self._snapshot().pieces("prediction", endpoint, start, end, columns=["time", "latency", "status"])
         return [
             tally(Traffic(*(piece.frame[name].to_numpy() for name in ("time", "latency", "status"))), latency_seconds)
             for piece in pieces
@@ -184,9 +183,7 @@ class Records:
             endpoint: Whose.
             windows: At least one.
         """
-        from fairlead.archive.snapshot import Snapshot
-
-        snapshot = Snapshot(self.events)
+        snapshot = self._snapshot()
         start, end = min(one.start for one in windows), max(one.end for one in windows)
         told = _labelled(snapshot, endpoint, start)
         counts = {one: [0, 0] for one in windows}
@@ -198,6 +195,11 @@ class Records:
                 count[0] += int((has & here).sum())
                 count[1] += int(here.sum())
         return {one: Labels(count[0], count[0] / count[1] if count[1] else 0.0) for one, count in counts.items()}
+
+    def _snapshot(self) -> Snapshot:
+        with needing_monitor("Monitoring"):
+            from fairlead.archive.snapshot import Snapshot
+        return Snapshot(self.events)
 
     def panes(self, endpoint: str, shape: str, windows: Sequence[Window]) -> dict[tuple[str, Window], Pane]:
         """The panes that were counted before."""
