@@ -1,5 +1,6 @@
 """The event log on a real disk: full, torn, rolled over, and read back."""
 
+import fcntl
 import json
 import resource
 import subprocess
@@ -36,6 +37,31 @@ def test_segments_roll_over_and_each_can_be_read_by_itself(tmp_path):
     assert len(paths) > 5
     assert all(isinstance(one, Recorded) for path in paths for one in read_segment(path))
     assert read_ids(tmp_path) == [str(number) for number in range(1000)]
+
+
+def test_a_writer_that_begins_anew_in_the_same_second_loses_nothing(tmp_path):
+    for start in range(5):
+        log = EventLog(tmp_path, "w")
+        assert log.append(COLUMNS, predictions(start, 1))
+        log.close()
+    assert read_ids(tmp_path) == [str(number) for number in range(5)]
+
+
+def test_a_segment_that_is_looked_at_while_it_is_made_is_passed_over(tmp_path, monkeypatch):
+    lock, refused = fcntl.flock, []
+
+    def flock(file, how):
+        if not refused:
+            refused.append(file)
+            raise BlockingIOError
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    log = EventLog(tmp_path, "w")
+    assert log.append(COLUMNS, predictions(0, 3))
+    log.close()
+    assert refused
+    assert read_ids(tmp_path) == ["0", "1", "2"]
 
 
 def test_a_torn_tail_is_told_and_the_rest_is_read(tmp_path):

@@ -23,6 +23,9 @@ from fairlead.events import Columns, Event, Prediction
 __all__ = ["EventLog"]
 
 _RETRY_SECONDS = 1.0
+_NAMES = 100
+"""So many names are tried for a new segment."""
+
 _DAY_SECONDS = 86_400
 
 
@@ -113,12 +116,8 @@ class EventLog:
         now = time.time()
         if time.monotonic() < self._retry_at:
             return False
-        self._sequence += 1
-        folder = self._folder / time.strftime("%Y-%m-%d", time.gmtime(now))
-        name = f"{time.strftime('%H%M%S', time.gmtime(now))}-{self._writer}-{self._sequence:06d}{segment.SUFFIX}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = _created(folder / name)
+            file = self._create(now)
         except OSError:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             return False
@@ -133,6 +132,23 @@ class EventLog:
             return True
         self._abandon()
         return False
+
+    def _create(self, now: float) -> int:
+        """A new segment, held. A name that is taken, or a file that somebody looks at at this very moment, is passed over.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        folder = self._folder / time.strftime("%Y-%m-%d", time.gmtime(now))
+        folder.mkdir(parents=True, exist_ok=True)
+        clock, last = time.strftime("%H%M%S", time.gmtime(now)), self._sequence + _NAMES
+        while True:
+            self._sequence += 1
+            try:
+                return _created(folder / f"{clock}-{self._writer}-{self._sequence:06d}{segment.SUFFIX}")
+            except (FileExistsError, BlockingIOError):
+                if self._sequence >= last:
+                    raise
 
     def _write(self, data: bytes) -> bool:
         """Write all of `data` or nothing."""
