@@ -176,9 +176,14 @@ class _Making:
         return reference_windows(settings.reference, window), kind
 
     def _shape_of(self, rows: Sequence[Rows], schema: Schema) -> Profile:
-        """Bins for a version that brings none: by the rows of the reference."""
+        """Bins for a version that brings none: by the rows of the reference.
+
+        Columns of names are related with the target by what their levels meant there, which fits the same rows too well to be
+        held against others; such relations are left out.
+        """
         frames = [answered(frame) for some in rows for frame in some]
-        return shape(batch_of(joined_frames(frames), schema) if frames else Batch(0, {}), schema)
+        found = shape(batch_of(joined_frames(frames), schema) if frames else Batch(0, {}), schema)
+        return msgspec.structs.replace(found, relations=tuple(one for one in found.relations if not one.levels))
 
     def _counted(
         self,
