@@ -58,6 +58,16 @@ class Chunk(msgspec.Struct, frozen=True):
     coded: Mapping[str, Any] = {}
     unreadable: tuple[BadRow, ...] = ()
 
+    def parted(self, rows: int) -> list[Chunk]:
+        """The chunk in two, of which the first has so many rows; whole where it has no more, or lacks rows that could not be read."""
+        if self.length <= rows or self.numbers is not None or self.unreadable:
+            return [self]
+        first = msgspec.structs.replace(self, length=rows, table=self.table.slice(0, rows))
+        second = msgspec.structs.replace(
+            self, start=self.start + rows, length=self.length - rows, table=self.table.slice(rows)
+        )
+        return [first, second]
+
 
 class Source(Protocol):
     """Where rows come from."""

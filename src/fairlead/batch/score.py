@@ -16,6 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -34,6 +35,9 @@ from fairlead.schema import Schema, Value, label_text
 __all__ = ["Plan", "Summary", "rehearse", "run"]
 
 _REHEARSED: Final = 1000
+_FIRST: Final = 8192
+"""Rows of the first part."""
+
 _AHEAD: Final = 3
 """Chunks beside those that the threads work on, so that none of them waits while this one writes."""
 
@@ -276,18 +280,20 @@ def _answer_names(schema: Schema) -> list[str]:
 def _parts(source: Source, scorer: _Scorer, plan: Plan, start: int) -> Generator[_Part]:
     """The parts of the output in order; a few chunks are worked on at once.
 
-    The first part fixes the columns' types, so it is made alone.
+    The first part fixes the columns' types, so it is made alone, and is small: meanwhile the other cores wait.
     """
     with contextlib.closing(source.chunks(start, plan.chunk or scorer.model.chunk)) as chunks:
+        rest: list[Chunk] = []
         if not scorer.output.is_begun:
-            first = next(chunks, None)
-            if first is None:
+            whole = next(chunks, None)
+            if whole is None:
                 return
+            first, *rest = whole.parted(_FIRST)
             yield scorer.first(first)
         with ThreadPoolExecutor(plan.threads, "batch") as threads:
             waiting: deque[Future[_Part]] = deque()
             try:
-                for chunk in chunks:
+                for chunk in chain(rest, chunks):
                     waiting.append(threads.submit(scorer.part, chunk))
                     if len(waiting) >= plan.threads + _AHEAD:
                         yield waiting.popleft().result()

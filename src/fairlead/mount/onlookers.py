@@ -87,12 +87,7 @@ class Onlookers:
         }
 
     def _gauges(self) -> dict[str, float]:
-        live = self._gateway.endpoints.values()
-        queues = {id(one.queue): one.queue for endpoint in live for one in endpoint.variants}
-        return {
-            "queue_depth": sum(queue.queued for queue in queues.values()),
-            "revision": self._gateway.revision,
-        }
+        return {"queue_depth": self._gateway.queued, "revision": self._gateway.revision}
 
 
 def _appender(where: Path | None) -> Callable[[str], None]:

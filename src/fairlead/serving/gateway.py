@@ -82,6 +82,12 @@ class Gateway:
         self._pending: list[_Member] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def queued(self) -> int:
+        """Rows that wait for models that are too slow for the event loop, or are asked in another process."""
+        queues = {id(one.queue): one.queue for live in self.endpoints.values() for one in live.variants}
+        return sum(queue.queued for queue in queues.values())
+
     def swap(self, revision: int, endpoints: Mapping[str, LiveEndpoint]) -> None:
         """Serve these endpoints from now on; requests in flight finish on the ones they began with."""
         self.endpoints = endpoints

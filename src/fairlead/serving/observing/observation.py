@@ -97,11 +97,9 @@ class Observation:
         }
 
     def _gauges(self) -> dict[str, float]:
-        live = self._gateway.endpoints.values()
-        queues = {id(one.queue): one.queue for endpoint in live for one in endpoint.variants}
         return {
             "in_flight": sum(connection.busy for connection in self._lane.connections),
-            "queue_depth": sum(queue.queued for queue in queues.values()),
+            "queue_depth": self._gateway.queued,
             "connections": len(self._lane.connections),
             "revision": self._gateway.revision,
         }
