@@ -197,6 +197,13 @@ def test_two_tables_are_judged_for_a_pipeline(place, run):
     run("check", "--reference", "a.csv", "--current", "b.csv", code=5)
     run("check", "--current", "a.csv", code=2)
     run("check", code=2)
+    # One of two columns lost: not half of what could be judged drifts, but there is a finding.
+    gone = ["delay,carrier"] + [f",{'UA' if place % 3 else 'DL'}" for place in range(600)]
+    (place / "c.csv").write_text("\n".join(gone))
+    run("check", "--reference", "a.csv", "--current", "c.csv")
+    run("check", "--reference", "a.csv", "--current", "a.csv", "--fail-on", "finding")
+    lost = run("check", "--reference", "a.csv", "--current", "c.csv", "--fail-on", "finding", code=5)
+    assert "delay" in lost.err
 
 
 def test_without_polars_it_is_said_what_is_missing_and_the_rest_goes_on(place):

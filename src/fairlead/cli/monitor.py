@@ -33,6 +33,8 @@ _FAIL_ON: Final = {
     "drift": {"breach", "drift"},
     "insufficient": {"breach", "drift", "error", "insufficient"},
 }
+_FINDING: Final = "finding"
+_FOUND: Final = {"breach", "drift", "error"}
 
 
 class _Verbs(click.Group):
@@ -137,10 +139,10 @@ def _show_one(invocation: Invocation, number: int, *, page: Path | None, as_json
 @click.option("--prediction", metavar="COLUMN", help="Of the tables: what the model said.")
 @click.option(
     "--fail-on",
-    type=click.Choice(list(_FAIL_ON)),
+    type=click.Choice([*_FAIL_ON, _FINDING]),
     default="drift",
     show_default=True,
-    help="From which verdict on it ends with 5.",
+    help="From which verdict of the whole on it ends with 5; or `finding`: if one thing alone drifts, breaches or fails.",
 )
 @json_option
 @pass_invocation
@@ -169,7 +171,11 @@ def _check(  # noqa: PLR0913 - one parameter an option
     else:
         raise InvalidInput("What is to be judged?", hint="Name an endpoint, or give --reference A --current B.")
     _show(report, as_json=as_json)
-    if report.verdict in _FAIL_ON[fail_on]:
+    if fail_on == _FINDING:
+        worst = next((one for one in report.findings if one.verdict in _FOUND), None)
+        if worst is not None:
+            raise NotAllowed(f"{worst.because} --fail-on is {fail_on}.", hint="The report above tells all.")
+    elif report.verdict in _FAIL_ON[fail_on]:
         raise NotAllowed(
             f"The verdict is {report.verdict}, and --fail-on is {fail_on}.", hint="The report above says why."
         )
