@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from fairlead.columns import Names, Numbers
-from fairlead.monitor.drift import drift_tests, exact_tests
+from fairlead.monitor.measures.drift import drift_tests, exact_tests
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import verdicts
 from fairlead.profiles.counting import Batch, count, shape

@@ -120,7 +120,7 @@ def monitor_of(config: Config, stores: Stores, *, tell: Callable[[Notice], None]
 
 def _process_facts(paths: Paths) -> Callable[[Window], list[Finding]]:
     """What is to be said of this machine's processes, since it was said last."""
-    from fairlead.monitor.processes import Machine, look, process_findings
+    from fairlead.monitor.measures.processes import Machine, look, process_findings
 
     former: list[Machine] = []
 

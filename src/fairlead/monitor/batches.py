@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead.columns import Names, Numbers
-from fairlead.monitor.labelled import Labelled
+from fairlead.monitor.measures.labelled import Labelled
 from fairlead.profiles.counting import Batch
 from fairlead.schema import Schema, label_text
 

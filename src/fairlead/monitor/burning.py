@@ -22,7 +22,7 @@ from fairlead.monitor.report import Finding
 from fairlead.monitor.settings import Objectives
 
 if TYPE_CHECKING:
-    from fairlead.monitor.service_levels import Tally
+    from fairlead.monitor.measures.service_levels import Tally
 
 __all__ = ["Burning"]
 
@@ -67,7 +67,7 @@ class Burning:
         """
         if wanted.availability is None and wanted.latency is None:
             return ()
-        from fairlead.monitor.service_levels import joined, objectives  # SciPy
+        from fairlead.monitor.measures.service_levels import joined, objectives  # SciPy
 
         kept = self._kept.get(endpoint)
         if kept is None or kept.wanted != wanted or now < kept.until:

@@ -22,9 +22,9 @@ import numpy as np
 
 from fairlead.columns import Names, Numbers
 from fairlead.errors import InvalidInput
-from fairlead.monitor.drift import drift_tests, exact_tests
-from fairlead.monitor.evidently import evidently_tests
 from fairlead.monitor.given import Given, Table, given
+from fairlead.monitor.measures.drift import drift_tests, exact_tests
+from fairlead.monitor.measures.evidently import evidently_tests
 from fairlead.monitor.report import Labels, Reference, Report
 from fairlead.monitor.settings import DEFAULTS, Settings
 from fairlead.monitor.verdicts import Test, overall, ranked, verdicts

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from fairlead.monitor.batches import INPUT, answered, joined_frames, labelled_of
-from fairlead.monitor.labelled import Labelled
+from fairlead.monitor.measures.labelled import Labelled
 from fairlead.monitor.report import Labels
 from fairlead.schema import Schema
 

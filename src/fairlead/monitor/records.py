@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fairlead.archive.frames import Frames
     from fairlead.archive.labels import Joining
     from fairlead.archive.snapshot import Snapshot
-    from fairlead.monitor.service_levels import Tally
+    from fairlead.monitor.measures.service_levels import Tally
 
 __all__ = ["Records", "Rows", "Version"]
 
@@ -168,7 +168,7 @@ class Records:
             end: Likewise.
             latency_seconds: What is later counts as slow.
         """
-        from fairlead.monitor.service_levels import Traffic, tally
+        from fairlead.monitor.measures.service_levels import Traffic, tally
 
         pieces = self._snapshot().pieces("prediction", endpoint, start, end, columns=["time", "latency", "status"])
         return [

@@ -20,10 +20,10 @@ import msgspec
 from loguru import logger
 
 from fairlead.errors import FairleadError
-from fairlead.monitor import measures
 from fairlead.monitor.batches import answered, batch_of, joined_frames
 from fairlead.monitor.gathered import Gathered, gather
-from fairlead.monitor.measures import Case
+from fairlead.monitor.measures import case as measures
+from fairlead.monitor.measures.case import Case
 from fairlead.monitor.panes import ALL, Counted, Segment, count_panes_of, levels_of, merged, pane_of, recalled
 from fairlead.monitor.records import Records, Rows, Version
 from fairlead.monitor.report import AREAS, Area, Finding, Reference, Report, Window

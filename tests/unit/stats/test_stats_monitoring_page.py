@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.durations import parse_duration
-from fairlead.monitor.service_levels import PAIRS
+from fairlead.monitor.measures.service_levels import PAIRS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "statistics.md").read_text()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from fairlead.monitor.performance import too_few_labels
+from fairlead.monitor.measures.performance import too_few_labels
 from fairlead.monitor.report import Finding
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import Test

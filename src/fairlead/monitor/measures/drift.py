@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlead.columns import Names, Numbers
+from fairlead.monitor.measures.spread import BARS, Spread, comparable, spread_of_counts, spread_of_values
 from fairlead.monitor.report import Area, Finding, Picture
 from fairlead.monitor.settings import Settings, Thresholds
-from fairlead.monitor.spread import BARS, Spread, comparable, spread_of_counts, spread_of_values
 from fairlead.monitor.verdicts import Test
 from fairlead.monitor.words import clean, number, percent
 from fairlead.profiles.counting import Batch

@@ -1,6 +1,6 @@
 """Twenty pairs of tables, and what Evidently's default says of each column of them.
 
-    python tests/unit/monitor/evidently_tables.py    # where Evidently is installed: writes evidently_expected.json anew
+    python tests/unit/monitor/measures/evidently_tables.py    # where Evidently is installed: writes evidently_expected.json anew
 
 The generator is numpy's frozen one, so the tables are the same for ever.
 """

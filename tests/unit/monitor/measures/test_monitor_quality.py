@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fairlead.columns import Names, Numbers
-from fairlead.monitor.quality import new_names_p, outside_p, quality, refused, repeated
+from fairlead.monitor.measures.quality import new_names_p, outside_p, quality, refused, repeated
 from fairlead.monitor.settings import DEFAULTS, Expectation, Settings
 from fairlead.monitor.verdicts import verdicts
 from fairlead.profiles.counting import Batch, count, profile_of

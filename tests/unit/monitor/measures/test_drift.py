@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 
 from fairlead.columns import Names, Numbers
-from fairlead.monitor.drift import drift_tests, exact_tests
+from fairlead.monitor.measures.drift import drift_tests, exact_tests
+from fairlead.monitor.measures.spread import BARS
 from fairlead.monitor.settings import Settings, Thresholds
-from fairlead.monitor.spread import BARS
 from fairlead.monitor.verdicts import overall, verdicts
 from fairlead.monitor.words import percent
 from fairlead.profiles.counting import Batch, count, shape

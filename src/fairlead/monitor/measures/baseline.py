@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead.monitor.labelled import Known, Labelled, known
-from fairlead.monitor.metric import Measured, Outcomes, canonical, measure_classes, measure_numbers, metric_of
+from fairlead.monitor.measures.labelled import Known, Labelled, known
+from fairlead.monitor.measures.metric import Measured, Outcomes, canonical, measure_classes, measure_numbers, metric_of
 from fairlead.profiles.profile import Calibration, NumberCounts, Profile
 from fairlead.stats.calibration import Curve, fitted
 from fairlead.stats.estimates import Estimate, Numbers, averaged, exactly, from_influence

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import gammaln, ndtr
 
-from fairlead.monitor.expected import expected_tests
+from fairlead.monitor.measures.expected import expected_tests
 from fairlead.monitor.report import Finding
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import Test

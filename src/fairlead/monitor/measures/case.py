@@ -10,17 +10,17 @@ from typing import Final
 
 import msgspec
 
-from fairlead.monitor.baseline import Baseline, first_of, given, of_labelled, of_profile
-from fairlead.monitor.concept import concept
-from fairlead.monitor.drift import drift_tests, exact_tests
-from fairlead.monitor.estimate import estimate
-from fairlead.monitor.evidently import evidently_counted, evidently_tests
 from fairlead.monitor.gathered import Gathered
-from fairlead.monitor.performance import performance
-from fairlead.monitor.quality import quality, refused, repeated
+from fairlead.monitor.measures.baseline import Baseline, first_of, given, of_labelled, of_profile
+from fairlead.monitor.measures.concept import concept
+from fairlead.monitor.measures.drift import drift_tests, exact_tests
+from fairlead.monitor.measures.estimate import estimate
+from fairlead.monitor.measures.evidently import evidently_counted, evidently_tests
+from fairlead.monitor.measures.performance import performance
+from fairlead.monitor.measures.quality import quality, refused, repeated
+from fairlead.monitor.measures.service_levels import Traffic, levels
 from fairlead.monitor.records import Version
 from fairlead.monitor.report import Area, Window
-from fairlead.monitor.service_levels import Traffic, levels
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import Test
 from fairlead.profiles.counting import Batch

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from fairlead.monitor.report import Window
-from fairlead.monitor.service_levels import (
+from fairlead.monitor.measures.service_levels import (
     PAIRS,
     Tally,
     Traffic,
@@ -16,6 +15,7 @@ from fairlead.monitor.service_levels import (
     objectives,
     tally,
 )
+from fairlead.monitor.report import Window
 from fairlead.monitor.settings import Objectives
 from fairlead.stats.ranks import quantile_ranks, quantile_with_interval
 

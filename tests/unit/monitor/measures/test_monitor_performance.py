@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from fairlead.monitor.baseline import Baseline, first_of, given, measured, of_labelled, of_profile
-from fairlead.monitor.labelled import Labelled, label_facts
-from fairlead.monitor.metric import canonical
-from fairlead.monitor.performance import performance
+from fairlead.monitor.measures.baseline import Baseline, first_of, given, measured, of_labelled, of_profile
+from fairlead.monitor.measures.labelled import Labelled, label_facts
+from fairlead.monitor.measures.metric import canonical
+from fairlead.monitor.measures.performance import performance
 from fairlead.monitor.settings import DEFAULTS, Settings, Thresholds
 from fairlead.monitor.verdicts import verdicts
 from fairlead.monitor.words import percent

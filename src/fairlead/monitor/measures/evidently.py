@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
 from fairlead.columns import Names, Numbers
-from fairlead.monitor.drift import AREA_OF, side_by_side
+from fairlead.monitor.measures.drift import AREA_OF, side_by_side
+from fairlead.monitor.measures.spread import comparable, spread_of_counts
 from fairlead.monitor.report import Area, Finding
-from fairlead.monitor.spread import comparable, spread_of_counts
 from fairlead.monitor.verdicts import Test
 from fairlead.profiles.counting import Batch
 from fairlead.profiles.levels import named, tally

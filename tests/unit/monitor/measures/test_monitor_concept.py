@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fairlead.columns import Names, Numbers
-from fairlead.monitor.concept import concept
+from fairlead.monitor.measures.concept import concept
 from fairlead.monitor.settings import DEFAULTS, Settings
 from fairlead.monitor.verdicts import verdicts
 from fairlead.profiles.counting import Batch, count, profile_of

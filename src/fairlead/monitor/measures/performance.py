@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from fairlead.monitor.baseline import Baseline, measured
-from fairlead.monitor.labelled import Known, Labelled, known
-from fairlead.monitor.metric import Metric, metric_of
+from fairlead.monitor.measures.baseline import Baseline, measured
+from fairlead.monitor.measures.labelled import Known, Labelled, known
+from fairlead.monitor.measures.metric import Metric, metric_of
 from fairlead.monitor.report import Area, Finding
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import Test

@@ -9,8 +9,8 @@ from evidently_tables import EXPECTED, asked, tables
 
 import fairlead
 from fairlead.columns import Numbers
-from fairlead.monitor.evidently import evidently_counted
 from fairlead.monitor.given import given
+from fairlead.monitor.measures.evidently import evidently_counted
 from fairlead.monitor.verdicts import verdicts
 from fairlead.profiles.counting import Batch, count, profile_of
 from fairlead.schema import Column, Output, Schema

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.monitor.processes import Ending, Machine, Running, look, process_findings
+from fairlead.monitor.measures.processes import Ending, Machine, Running, look, process_findings
 from fairlead.monitor.report import Window
 
 WINDOW = Window(1000.0, 2000.0)

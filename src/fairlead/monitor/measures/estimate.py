@@ -21,10 +21,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from fairlead.monitor.baseline import Baseline, binned, memorised, of_profile
-from fairlead.monitor.labelled import Floats, Labelled, class_positions, score_table
-from fairlead.monitor.metric import Measured, Outcomes, measure_classes
-from fairlead.monitor.performance import compared, withheld
+from fairlead.monitor.measures.baseline import Baseline, binned, memorised, of_profile
+from fairlead.monitor.measures.labelled import Floats, Labelled, class_positions, score_table
+from fairlead.monitor.measures.metric import Measured, Outcomes, measure_classes
+from fairlead.monitor.measures.performance import compared, withheld
 from fairlead.monitor.report import Finding
 from fairlead.monitor.settings import Settings
 from fairlead.monitor.verdicts import Test

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fairlead.monitor.baseline import measured, of_profile
-from fairlead.monitor.estimate import ASSUMES, calibrated, estimate, estimated
-from fairlead.monitor.labelled import Labelled
+from fairlead.monitor.measures.baseline import measured, of_profile
+from fairlead.monitor.measures.estimate import ASSUMES, calibrated, estimate, estimated
+from fairlead.monitor.measures.labelled import Labelled
 from fairlead.monitor.settings import DEFAULTS
 from fairlead.monitor.verdicts import verdicts
 from fairlead.profiles.profile import Calibration, Grid, Profile
