@@ -94,8 +94,15 @@ def label_facts(labelled: Labelled) -> Labels:
 
 def class_positions(values: Array, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Where each text stands among the classes; -1 for what is none of them."""
-    places = {name: place for place, name in enumerate(classes)}
-    return np.fromiter((places.get(one, -1) for one in values.tolist()), np.int64, len(values))
+    places = _Places((name, place) for place, name in enumerate(classes))
+    return np.fromiter(map(places.__getitem__, values.tolist()), np.int64, len(values))
+
+
+class _Places(dict[str, int]):
+    """Where each class stands; what is none stands at -1. A lookup without a call of ours, since every row has two."""
+
+    def __missing__(self, _: object) -> int:
+        return -1
 
 
 def score_table(labelled: Labelled) -> tuple[Floats, ...]:
@@ -111,7 +118,8 @@ def score_table(labelled: Labelled) -> tuple[Floats, ...]:
 def _has(labelled: Labelled) -> NDArray[np.bool_]:
     """Which rows have a label."""
     if labelled.classes:
-        return np.fromiter((one is not None for one in labelled.labels.tolist()), np.bool_, len(labelled.labels))
+        has: NDArray[np.bool_] = np.not_equal(labelled.labels, np.array(None, object)).astype(np.bool_)
+        return has
     return ~np.isnan(labelled.labels.astype(np.float64))
 
 
