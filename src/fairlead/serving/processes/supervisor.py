@@ -45,6 +45,9 @@ _HEALTHY_SECONDS = 30.0
 _ADOPT_SECONDS = 60.0
 _SHADOW = "shadow-"
 _WORKERS = ("worker-", _SHADOW)
+_NOTHING = -1
+"""The revision of who serves none yet."""
+
 _LET_GO_SECONDS = 10.0
 """How long a worker may take to end when it is asked to; one that was stopped, or hangs in its model, is killed then."""
 
@@ -141,6 +144,8 @@ class Supervisor:
         self._lock = _take_lock(run)
         self._left = left_processes(run)
         self._ending: list[_Ending] = []
+        self._served: dict[int, int] = {}
+        """The newest revision that each of our processes was seen to serve."""
         self.took_over = any(left.role.startswith("gateway") for left in self._left)
         """Whether gateways of a former supervisor are still serving."""
         self._left_until = time.monotonic() + _ADOPT_SECONDS
@@ -175,9 +180,14 @@ class Supervisor:
         self._lock.close()
 
     def ready(self, count: int, revision: int = 0) -> bool:
-        """Whether `count` of our gateways serve the table of this revision, or a later one."""
+        """Whether `count` of our gateways serve the table of this revision, or a later one.
+
+        A gateway that a former supervisor left writes to the same file as ours of its name, in turn, so what was seen once counts.
+        """
         ours = {child.process.pid for child in self._children.values() if child.process is not None}
-        return sum(one.pid in ours and one.revision >= revision for one in read_statuses(self._run)) >= count
+        seen = {one.pid: one.revision for one in read_statuses(self._run)}
+        self._served = {pid: max(self._served.get(pid, _NOTHING), seen.get(pid, _NOTHING)) for pid in ours}
+        return sum(served >= revision for served in self._served.values()) >= count
 
     def _look(self) -> None:
         now = time.monotonic()
