@@ -29,8 +29,9 @@ from fairlead.archive.appended import read_new, uncollected
 from fairlead.archive.manifest import FOLDER, GRACE, Followed, Leaving, Ledger, Part, name_of
 from fairlead.archive.merging import merge, to_merge
 from fairlead.archive.retention import Pruned, expired
-from fairlead.archive.sheets import Sheets, day_of
+from fairlead.archive.sheets import Sheets
 from fairlead.eventlog import segment
+from fairlead.eventlog.days import DAY, day_of
 from fairlead.eventlog.reader import segments
 
 __all__ = ["Compacted", "compact", "told"]
@@ -274,7 +275,7 @@ class _Work:
 
     def _drop_folder(self, folder: Path) -> None:
         """Remove the folder of a day that is empty; never today's, in which a writer may be about to begin."""
-        if folder.name < day_of(self._now - 86_400.0):
+        if folder.name < day_of(self._now - DAY):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

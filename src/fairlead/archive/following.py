@@ -6,13 +6,14 @@ compacted, so who looks more often than that misses nothing and hears nothing tw
 
 from __future__ import annotations
 
-import calendar
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from fairlead.archive.events import introduced, read_archived
 from fairlead.archive.manifest import GRACE, load
+from fairlead.eventlog.days import day_begins, day_of
 from fairlead.eventlog.tail import Tail
 from fairlead.events import Event
 
@@ -32,10 +33,9 @@ class Following:
 
     def __init__(self, folder: Path, since: float) -> None:
         manifest = load(folder)
-        day = calendar.timegm(time.strptime(time.strftime("%Y-%m-%d", time.gmtime(since)), "%Y-%m-%d"))
-        self._past = self._told(folder, day)
+        begin = day_begins(day_of(since))
+        self._past = chain(read_archived(folder, manifest, begin), introduced(folder, manifest))
         offsets = {folder / name: followed.offset for name, followed in manifest.segments.items() if followed.offset}
-        self._manifest = manifest
         self._looked = time.time()
         self._tail = Tail(folder, since, offsets)
 
@@ -55,7 +55,3 @@ class Following:
         yield from self._past
         yield from self._tail.read()
         self._looked = time.time()
-
-    def _told(self, folder: Path, day: float) -> Iterator[Event]:
-        yield from (one for one in read_archived(folder, self._manifest, day))
-        yield from introduced(folder, self._manifest)

@@ -6,19 +6,15 @@ joined ("unknown").
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from fairlead.archive.manifest import Part
+from fairlead.eventlog.days import DAY, day_begins
 
 __all__ = ["Pruned", "expired"]
-
-_DAY: Final = 86_400.0
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -53,14 +49,10 @@ def expired(parts: Sequence[Part], now: float, *, days: float | None, most_bytes
     found = []
     for number, (day, some) in enumerate(sorted(by_day.items()), 1):
         rows, size = sum(part.rows for part in some), sum(part.bytes for part in some)
-        old = days is not None and now - _end_of(day) >= days * _DAY
+        old = days is not None and now - (day_begins(day) + DAY) >= days * DAY
         large = most_bytes is not None and total > most_bytes and number < len(by_day)
         if not old and not large:
             continue
         total -= size
         found.append(Pruned(day, rows, size, "age" if old else "size"))
     return found
-
-
-def _end_of(day: str) -> float:
-    return calendar.timegm(time.strptime(day, "%Y-%m-%d")) + _DAY

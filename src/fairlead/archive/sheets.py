@@ -7,7 +7,6 @@ first sheet that it fits, so no value is ever changed to fit a column.
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -24,11 +23,11 @@ from fairlead.archive.parts import Meaning, fitted, layout_of, types_of, united,
 from fairlead.archive.tables import record_batch
 from fairlead.errors import FairleadError
 from fairlead.eventlog import segment
+from fairlead.eventlog.days import DAY, day_of
 from fairlead.events import Columns
 
-__all__ = ["Sheet", "Sheets", "batches_of", "day_of", "part_path"]
+__all__ = ["Sheet", "Sheets", "batches_of", "part_path"]
 
-_DAY: Final = 86_400.0
 _LATEST: Final = 253_402_214_400.0
 """The last day of the year 9999: what claims to be later is of the first day of all."""
 
@@ -133,15 +132,10 @@ def _batch_of_one(group: Group, row: Raw) -> pa.RecordBatch:
 def _by_day(batch: pa.RecordBatch) -> list[tuple[str, Any]]:
     """The batch by the days of its events."""
     times = batch["time"].to_numpy()
-    days = np.floor(np.where((times >= 0) & (times < _LATEST), times, 0.0) / _DAY)
+    days = np.floor(np.where((times >= 0) & (times < _LATEST), times, 0.0) / DAY)
     if days[0] == days[-1] and (days == days[0]).all():
-        return [(day_of(days[0] * _DAY), batch)]
-    return [(day_of(day * _DAY), batch.filter(pa.array(days == day))) for day in np.unique(days)]
-
-
-def day_of(seconds: float) -> str:
-    """The day of a moment, in seconds since 1970 (UTC): "2026-11-22"."""
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+        return [(day_of(days[0] * DAY), batch)]
+    return [(day_of(day * DAY), batch.filter(pa.array(days == day))) for day in np.unique(days)]
 
 
 def part_path(endpoint: str, day: str, kind: Kind, number: int) -> str:

@@ -10,11 +10,9 @@ A part that cannot be read is named in the notes and passed over; the next compa
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -26,12 +24,11 @@ from fairlead.archive.merging import UNREADABLE
 from fairlead.archive.parts import layout_of, slices
 from fairlead.archive.sheets import batches_of
 from fairlead.errors import StorageError
+from fairlead.eventlog.days import DAY, day_begins
 from fairlead.eventlog.reader import segments
 from fairlead.events import Columns
 
 __all__ = ["Piece", "Snapshot"]
-
-_DAY: Final = 86_400.0
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -142,10 +139,10 @@ def _may_hold(path: Path, start: float) -> bool:
     """Whether a segment may hold something as late as that. Its last change tells, or its day: a clock may be set, and a file be copied."""
     try:
         changed = path.stat().st_mtime
-        ended = calendar.timegm(time.strptime(path.parent.name, "%Y-%m-%d")) + _DAY
+        ended = day_begins(path.parent.name) + DAY
     except (FileNotFoundError, ValueError):
         return True
-    return max(changed, ended) >= start - _DAY
+    return max(changed, ended) >= start - DAY
 
 
 def as_frame(batch: pa.RecordBatch) -> pl.DataFrame:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 from fairlead.eventlog import segment
+from fairlead.eventlog.days import DAY, day_of
 from fairlead.events import Event
 
 __all__ = ["Tail"]
-
-_DAY_SECONDS: Final = 86_400.0
 
 
 class Tail:
@@ -30,7 +28,7 @@ class Tail:
 
     def __init__(self, folder: Path, since: float, offsets: Mapping[Path, int] | None = None) -> None:
         self._folder = folder
-        self._first_day = time.strftime("%Y-%m-%d", time.gmtime(since))
+        self._first_day = day_of(since)
         self._offsets: dict[Path, int] = dict(offsets or {})
         self._seen: set[Path] = set()
 
@@ -47,7 +45,7 @@ class Tail:
     def _segments(self) -> list[Path]:
         days = sorted(day for day in self._folder.glob("????-??-??") if day.name >= self._first_day)
         # Yesterday's last segment may still grow after midnight; what is older is read to its end.
-        fresh = time.strftime("%Y-%m-%d", time.gmtime(time.time() - _DAY_SECONDS))
+        fresh = day_of(time.time() - DAY)
         found = []
         for day in days:
             files = sorted(day.glob(f"*{segment.SUFFIX}"))

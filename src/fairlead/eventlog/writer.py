@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 
 from fairlead.eventlog import segment
+from fairlead.eventlog.days import DAY, day_of
 from fairlead.events import Columns, Event, Prediction
 
 __all__ = ["EventLog"]
@@ -25,8 +26,6 @@ __all__ = ["EventLog"]
 _RETRY_SECONDS = 1.0
 _NAMES = 100
 """So many names are tried for a new segment."""
-
-_DAY_SECONDS = 86_400
 
 
 class EventLog:
@@ -126,7 +125,7 @@ class EventLog:
                 self._full.append(self._file)
             self._file = file
         self._size = 0
-        self._day_end, self._day_over = (now // _DAY_SECONDS + 1) * _DAY_SECONDS, False
+        self._day_end, self._day_over = (now // DAY + 1) * DAY, False
         self._introduced = set()
         if self._write(segment.MAGIC):
             return True
@@ -139,7 +138,7 @@ class EventLog:
         Raises:
             OSError: It cannot be made.
         """
-        folder = self._folder / time.strftime("%Y-%m-%d", time.gmtime(now))
+        folder = self._folder / day_of(now)
         folder.mkdir(parents=True, exist_ok=True)
         clock, last = time.strftime("%H%M%S", time.gmtime(now)), self._sequence + _NAMES
         while True:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +27,7 @@ from loguru import logger
 from fairlead.archive.manifest import FOLDER, NAME
 from fairlead.durations import parse_duration
 from fairlead.errors import Conflict, FairleadError
+from fairlead.eventlog.days import day_begins
 from fairlead.monitor.burning import Burning
 from fairlead.monitor.gauges import gauges, write_gauges
 from fairlead.monitor.notices import BURN, FAILED, Notice, burn_notice, failure_notice, notices
@@ -469,6 +469,6 @@ def _written(path: Path) -> float:
 
 def _day(name: str) -> float:
     try:
-        return datetime.fromisoformat(name).replace(tzinfo=UTC).timestamp()
+        return day_begins(name)
     except ValueError:
         return 0.0  # somebody else's folder
