@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from archive_events import FLIGHTS, prediction, told, written
 from fairlead.archive.compaction import compact
 from fairlead.archive.querying import parse_condition
-from fairlead.cli.events import moment
 from fairlead.cli.main import command
 from fairlead.errors import FairleadError, InvalidInput
 from fairlead.events import Columns
@@ -153,14 +152,6 @@ def test_compacting_says_what_it_did_and_what_was_pruned(home, monkeypatch):
     monkeypatch.setenv("FAIRLEAD_EVENT_DAYS", "7")
     assert "4 events of" in (told_of := run(home, "compact"))
     assert "pruned by age" in told_of
-
-
-def test_a_moment_is_a_length_of_time_ago_or_a_date():
-    # The dates' seconds are those of `date --utc --date=… +%s`.
-    assert moment("2h", NOW) == NOW - 7200
-    assert moment("2026-11-22", NOW) == 1795305600
-    assert moment("2026-11-22T14:30", NOW) == 1795357800
-    assert moment("2026-11-22T14:30+01:00", NOW) == 1795354200
 
 
 @pytest.mark.parametrize(

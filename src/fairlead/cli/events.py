@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,14 +12,14 @@ import msgspec
 from fairlead.archive.needs import needing_monitor
 from fairlead.cli.invocation import Invocation, json_option, pass_invocation
 from fairlead.cli.output import local_time, print_json, print_line, print_table, say
-from fairlead.durations import parse_duration
+from fairlead.durations import parse_since
 from fairlead.errors import Conflict, InvalidInput, StorageError
 from fairlead.routing.table import check_endpoint
 
 if TYPE_CHECKING:
     from fairlead.archive.compaction import Compacted
 
-__all__ = ["command", "moment"]
+__all__ = ["command"]
 
 _SHOWN: Final = 60
 
@@ -174,27 +173,10 @@ def _sentence(done: Compacted) -> str:
 
 def _span(since: str, until: str | None) -> tuple[float, float]:
     now = time.time()
-    start, end = moment(since, now), now if until is None else moment(until, now)
+    start, end = parse_since(since, now), now if until is None else parse_since(until, now)
     if start >= end:
         raise InvalidInput(f"--since {since} is not before --until {until or 'now'}.")
     return start, end
-
-
-def moment(text: str, now: float) -> float:
-    """A moment, from a length of time ago ("7d") or a date and time ("2026-11-22", "2026-11-22T14:00"; UTC where no zone is said).
-
-    Args:
-        text: As it was given.
-        now: In seconds since 1970 (UTC).
-
-    Raises:
-        InvalidInput: It is neither.
-    """
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return now - parse_duration(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _tell(notes: Any) -> None:

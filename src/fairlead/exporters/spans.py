@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from fairlead.durations import parse_duration
+from fairlead.durations import parse_between, parse_duration
 from fairlead.errors import InvalidInput
 
 __all__ = ["Span", "past_of", "span_of"]
-
-_MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?")
 
 
 class Span(NamedTuple):
@@ -39,8 +36,7 @@ def span_of(text: str, now: float) -> Span:
     Raises:
         InvalidInput: It means none, or one without any moment in it.
     """
-    first, dots, last = text.partition("..")
-    start, end = (_moment(first.strip()), _moment(last.strip())) if dots else (now - parse_duration(text), now)
+    start, end = parse_between(text) if ".." in text else (now - parse_duration(text), now)
     return _span(start, end, text)
 
 
@@ -71,23 +67,6 @@ def _span(start: float, end: float, text: str) -> Span:
             hint="Say START..END, the earlier one first.",
         )
     return Span(start, end)
-
-
-def _moment(text: str) -> float:
-    """Seconds since 1970 of a date or a date with a time."""
-    if _MOMENT.fullmatch(text) is None:
-        raise _none(text)
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise _none(text) from None
-
-
-def _none(text: str) -> InvalidInput:
-    return InvalidInput(
-        f"{text[:40]!r} is no moment.", hint="Say 2026-11-01, 2026-11-01T14:30 (UTC) or 2026-11-01T14:30+01:00."
-    )
 
 
 def _told(moment: float) -> str:

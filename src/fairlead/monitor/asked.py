@@ -6,11 +6,11 @@ They are judged as the scheduled ones are, and kept only where that is asked for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from fairlead.durations import parse_between
 from fairlead.errors import InvalidInput, NotFound
 from fairlead.monitor.burning import Burning
 from fairlead.monitor.overlay import Tables
@@ -102,7 +102,7 @@ _Span = tuple[Window, tuple[Window, ...], Window | None]
 
 def _window(records: Records, endpoint: str, text: str, now: float) -> _Span:
     if _BETWEEN in text:
-        window = _between(text)
+        window = Window(*parse_between(text))
         return window, (window,), None
     rhythm = window_of(text)
     if rhythm.by == "clock":
@@ -120,25 +120,6 @@ def _newest(times: Sequence[float], rhythm: Rhythm) -> _Span:
             f"There are {len(times):,} predictions, and the window is {size:,} rows.", hint="Ask for a smaller window."
         )
     return panes[-1], (panes[-1],), panes[-2] if len(panes) > 1 else None
-
-
-def _between(text: str) -> Window:
-    begin, _, end = text.partition(_BETWEEN)
-    try:
-        start, stop = (_moment(one.strip()) for one in (begin, end))
-    except ValueError as error:
-        raise InvalidInput(
-            f"The window {text[:80]!r} cannot be read.",
-            hint="Write 2026-04-01..2026-05-01, or 2026-04-01T06:00..2026-04-01T12:00; times are UTC.",
-        ) from error
-    if stop <= start:
-        raise InvalidInput(f"The window {text[:80]!r} ends before it begins.", hint="Write the earlier time first.")
-    return Window(start, stop)
-
-
-def _moment(text: str) -> float:
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _segment(text: str) -> Segment:
