@@ -57,17 +57,17 @@ def record_batch(group: Group) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*arrays, stored], [*names, "exact"])
 
 
-def _label_names(classes: Sequence[Value]) -> list[str]:
-    """The classes as columns name them; two that read alike are told apart by a number."""
-    texts = [label_text(one) for one in classes]
-    return [text if texts.index(text) == at else f"{text}#{at}" for at, text in enumerate(texts)]
+def _named(texts: Sequence[str]) -> list[str]:
+    """What columns may be called after these: two that read alike are told apart by a number, and no name ends at a zero byte."""
+    shown = [text.replace("\0", "␀") for text in texts]
+    return [text if shown.index(text) == at else f"{text}#{at}" for at, text in enumerate(shown)]
 
 
 def column_names(columns: Columns) -> tuple[list[str], list[str]]:
     """The names of the columns of inputs, and of probabilities."""
     return (
-        [f"input.{name}" for name in columns.inputs],
-        [f"probability.{name}" for name in _label_names(columns.classes)],
+        [f"input.{name}" for name in _named(columns.inputs)],
+        [f"probability.{name}" for name in _named([label_text(one) for one in columns.classes])],
     )
 
 

@@ -287,13 +287,16 @@ def _read_as(path: Path, name: str) -> pd.DataFrame:
 
 
 def _check_names(frame: pd.DataFrame) -> None:
-    """Refuse two columns of one name."""
+    """Refuse two columns of one name, and a name that files and databases would end before its end."""
     duplicates = frame.columns[frame.columns.duplicated()]
     if len(duplicates):
         name = str(duplicates[0])
         raise InvalidInput(
             f"Two columns of the table are called {name!r}.", hint="Rename or drop one of them.", field=name
         )
+    for name in map(str, frame.columns):
+        if "\0" in name:
+            raise InvalidInput(f"The name of the column {name!r} holds a zero byte.", hint="Rename it.", field=name)
 
 
 def _split_target(frame: pd.DataFrame, target: Any) -> tuple[pd.DataFrame, pd.Series[Any] | None, str]:

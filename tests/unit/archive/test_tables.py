@@ -41,6 +41,13 @@ def test_feedback_comes_back_as_it_was(events):
     assert list(map(exactly, back("feedback", None, events))) == list(map(exactly, events))
 
 
+def test_names_that_files_would_cut_off_are_told_apart():
+    # A column's name ends at a zero byte for whoever reads it in C: polars and Parquet.
+    of = Columns("m:1", "d", ("", "\0", "a\0b", "a\0c"), ("x\0y", "x\0z"))
+    events = [msgspec.structs.replace(row(1, 2, 3, 4, prediction="x\0z"), model="m:1")]
+    assert list(map(exactly, back("prediction", of, events))) == list(map(exactly, events))
+
+
 OF = Columns("m:1", "d", ("x", "n", "name", "flag"), (0, 1))
 
 

@@ -147,6 +147,7 @@ def test_a_table_without_the_target_names_the_nearest_column():
         (FRAME.head(0), "late", "no rows"),
         (FRAME[["late"]], "late", "no columns besides the target"),
         (pd.concat([FRAME, FRAME[["hour"]]], axis=1), "late", "Two columns of the table are called 'hour'"),
+        (FRAME.rename(columns={"hour": "ho\0ur"}), "late", "holds a zero byte"),
         (np.zeros(3), None, "1 dimensions"),
         (42, None, "cannot be made of builtins.int"),
         ("table.xlsx", None, "no file"),
