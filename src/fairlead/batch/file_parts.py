@@ -102,7 +102,7 @@ class Parts:
             pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=is_first))
         else:
             fitting = table if table.schema == self._schema else _fitting(table, self._schema)
-            pq.write_table(fitting, sink, use_dictionary=self._repeating)
+            pq.write_table(fitting, sink, use_dictionary=self._repeating, write_statistics=_told_of(fitting.schema))
         return bytes(sink.getvalue())
 
 
@@ -152,6 +152,12 @@ def _fitting(table: Any, begun: Any) -> Any:
         else:
             table = table.set_column(at, field.name, entries.cast(entries.type.value_type))
     return table.cast(pa.schema(fields))
+
+
+def _told_of(schema: Any) -> bool | list[str]:
+    """The columns whose least and greatest entry are told. Of a text that comes as a dictionary any part has about all, and finding them is dear."""
+    told = [field.name for field in schema if not pa.types.is_dictionary(field.type)]
+    return told if len(told) < len(schema) else True
 
 
 def _stays_coded(entries: Any, begun: Any) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fairlead.batch.arrays import numpy_of
 from fairlead.batch.chunk import BadRow, Chunk
 from fairlead.columns import Columns, Names, Numbers
 from fairlead.errors import SchemaMismatch
@@ -147,7 +148,8 @@ def _names(entries: Any, column: Column, *, text: bool) -> tuple[Numbers | Names
     encoded = _encoded(entries)
     if encoded is None:
         return _hopeless(column, len(entries))
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes, missing = numpy_of(encoded.indices)
+    codes = codes.astype(np.int64) if missing is None else np.where(missing, -1, codes.astype(np.int64))
     values = encoded.dictionary.to_pylist()
     if text:
         values, codes = _stripped(values, codes)
@@ -194,16 +196,11 @@ def _numbers(entries: Any, column: Column, *, text: bool) -> tuple[Numbers | Nam
         entries = entries.cast(pa.bool_() if column.type == "boolean" else pa.float64())
     if pa.types.is_dictionary(entries.type):
         entries = entries.cast(entries.type.value_type)
-    missing = None
-    if entries.null_count:
-        missing = entries.is_null().to_numpy(zero_copy_only=False)
-        if not (
-            pa.types.is_integer(entries.type) or pa.types.is_floating(entries.type) or pa.types.is_boolean(entries.type)
-        ):
-            return _hopeless(column, length)
-        entries = entries.fill_null(False if pa.types.is_boolean(entries.type) else 0)
-    values = entries.to_numpy(zero_copy_only=False)
-    return numbers_of(values, missing, column) or _hopeless(column, length)
+    if not (
+        pa.types.is_integer(entries.type) or pa.types.is_floating(entries.type) or pa.types.is_boolean(entries.type)
+    ):
+        return _hopeless(column, length)
+    return numbers_of(*numpy_of(entries), column) or _hopeless(column, length)
 
 
 def _truths(texts: Any, column: Column) -> tuple[Numbers, _Array]:

@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from fairlead.batch.arrays import arrow_of, texts_of
 from fairlead.batch.chunk import BadRow, Chunk, Source, Told
 from fairlead.batch.model import Model, answer
 from fairlead.batch.output import Output, Progress
@@ -132,7 +133,7 @@ class _Scorer(NamedTuple):
         if not coded:
             table = spelled_out(table, chunk.coded)
         if len(found.positions) < table.num_rows:
-            table = table.take(pa.array(found.positions))
+            table = table.take(arrow_of(found.positions))
         for name, entries in _answer_columns(found.answers, self.model.schema, coded=coded).items():
             table = table.append_column(name, entries)
         return _Scored(chunk.length, table, sorted(bad, key=lambda one: one.row), found.unseen)
@@ -311,17 +312,18 @@ def _number(chunk: Chunk, position: int) -> int:
 def _answer_columns(answers: Answers, schema: Schema, *, coded: bool) -> dict[str, Any]:
     names = _answer_names(schema)
     if schema.output.task == "regression":
-        return {names[0]: pa.array(answers.predictions.astype(np.float64))}
+        return {names[0]: arrow_of(answers.predictions.astype(np.float64))}
     found = {names[0]: _labels(answers.predictions, schema.output.classes, coded=coded)}
     for at, name in enumerate(names[1:]):
         shares = np.empty(0) if answers.probabilities is None else answers.probabilities[:, at]
-        found[name] = pa.array(np.ascontiguousarray(shares))
+        found[name] = arrow_of(shares)
     return found
 
 
 def _labels(positions: Any, classes: Sequence[Value], *, coded: bool) -> Any:
     """The classes at some positions; texts as a dictionary where they may be one."""
-    labels = pa.array(list(classes))
+    texts = [one for one in classes if isinstance(one, str)]
+    labels = texts_of(texts) if len(texts) == len(classes) else pa.array(list(classes))
     if coded and pa.types.is_string(labels.type):
-        return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32)), labels)
-    return labels.take(pa.array(positions.astype(np.int64)))
+        return pa.DictionaryArray.from_arrays(arrow_of(positions.astype(np.int32)), labels)
+    return labels.take(arrow_of(positions.astype(np.int64)))
