@@ -22,6 +22,7 @@ from fairlead.columns import Names, Numbers
 from fairlead.demo.flights import COLUMNS
 from fairlead.errors import SchemaMismatch
 from fairlead.predictor.columnar import names_of, numbers_of
+from fairlead.predictor.ordering import Ordering, Trial
 from fairlead.schema import Column
 
 
@@ -47,6 +48,23 @@ def test_a_frame_gets_the_bits_that_its_rows_get(flights, frame):
     together = flights.outcomes(rows(frame))
     assert np.array_equal(flights.predict_proba(frame), np.array([one.probabilities for one in together]))
     assert flights.predict(frame).tolist() == [one.prediction for one in together]
+
+
+def test_the_order_that_rows_are_answered_in_changes_no_bit(flights, april, monkeypatch):
+    table = april.iloc[:20_123][list(COLUMNS)]
+    monkeypatch.setattr(Ordering, "begin", lambda _, columns: Trial(0, len(columns[0][0]), None))
+    expected = flights.predict_proba(table)
+    for column in range(len(COLUMNS)):
+        asked = []
+
+        def sorted_by(_, columns, column=column, asked=asked):
+            codes = columns[column].codes if isinstance(columns[column], Names) else columns[column].values
+            asked.append(column)
+            return Trial(0, len(codes), (np.nan_to_num(codes) % 251).astype(np.uint8))
+
+        monkeypatch.setattr(Ordering, "begin", sorted_by)
+        assert np.array_equal(flights.predict_proba(table), expected)
+        assert asked == [column]
 
 
 def test_a_row_gets_the_same_answer_alone_and_in_a_frame(flights, frame):

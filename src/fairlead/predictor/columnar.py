@@ -5,7 +5,7 @@ numpy array from the file to the graph's matrix, and a category is looked up onc
 agree to the last bit, so both fill the same matrix from the same layout; tests hold them against each other.
 
 ```
-Columns ─▶ matrix [4096, width] ─▶ ONNX Runtime ─▶ Answers (class or value, probabilities)
+Columns ─▶ matrix [1024, width] ─▶ ONNX Runtime ─▶ Answers (class or value, probabilities)
 ```
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from fairlead.columns import Columns, Names, Numbers
 from fairlead.errors import PredictionFailed
 from fairlead.formats.layout import CategoryInput, ColumnsLayout, Layout, MatrixLayout, NumberInput, TensorInput
+from fairlead.predictor.ordering import Ordering, Trial
 from fairlead.predictor.outcome import Outcome
 from fairlead.predictor.unseen import known_categories
 from fairlead.schema import Column, Row, Schema, Value
@@ -70,6 +71,7 @@ class ColumnarPredictor:
         self._label = layout.label if isinstance(layout, ColumnsLayout) else None
         self._outputs = [layout.score, *([self._label] if self._label is not None else [])]
         self._feed = _matrix_feed(layout) if isinstance(layout, MatrixLayout) else _columns_feed(layout)
+        self._ordering = Ordering(sorted(_further(layout)))
 
     def answer(self, columns: Columns) -> Answers:
         """Answer a table, row by row in order.
@@ -77,16 +79,32 @@ class ColumnarPredictor:
         Raises:
             PredictionFailed: The graph failed or gave a number that is not finite.
         """
-        feed, length = self._feed(columns), len(columns[0][0])
+        trial, feed = self._ordering.begin(columns), self._feed(columns)
         try:
-            found = [self._run(self._outputs, feed(start, start + _CHUNK)) for start in range(0, length, _CHUNK)]
+            found = [self._part(feed, trial, start) for start in range(0, trial.rows, _CHUNK)]
         except Exception as err:  # ONNX Runtime raises classes of its own without a common ancestor
             raise PredictionFailed("The compiled model could not answer.") from err
         scores, *labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        self._ordering.told(trial)
         if not np.isfinite(scores).all():
             raise PredictionFailed("The model gave a number that is not finite.")
         answers = self._read(scores)
         return answers if not labels else Answers(self._positions(labels[0].reshape(-1)), answers.probabilities)
+
+    def _part(self, feed: _Tensors, trial: Trial, start: int) -> list[_Array]:
+        """The outputs for the rows of one call, as the rows stand in the table."""
+        end = min(start + _CHUNK, trial.rows)
+        # The last rows of a call that is not full are computed one by one, and may differ in the last bit from those before them: which
+        # rows those are must not depend on what was quickest.
+        places = trial.places(start, end) if end - start == _CHUNK else None
+        if places is None:
+            return list(self._run(self._outputs, feed(slice(start, end))))
+        found = []
+        for output in self._run(self._outputs, feed(places + start)):
+            back = np.empty_like(output)
+            back[places] = output
+            found.append(back)
+        return found
 
     def unseen(self, columns: Columns) -> dict[str, int]:
         """How many entries of each column were not among the categories of the training data; columns without any are left out."""
@@ -110,8 +128,10 @@ class ColumnarPredictor:
         return np.fromiter((classes[one] for one in labels.tolist()), np.int64, len(labels))
 
 
-_Feed = Callable[[Columns], Callable[[int, int], dict[str, Any]]]
-"""A table → a function that gives the tensors of the rows from a first to before a last."""
+_Tensors = Callable[[slice | _Array], dict[str, Any]]
+"""Some rows of a table, by their places → the tensors that ask about them."""
+
+_Feed = Callable[[Columns], _Tensors]
 
 
 def answers_of(outcomes: Sequence[Outcome], schema: Schema) -> Answers:
@@ -214,23 +234,23 @@ def _matrix_feed(layout: MatrixLayout) -> _Feed:
     width = sum(1 if isinstance(one, NumberInput) else len(one.unseen) for one in layout.inputs)
     tables = [None if isinstance(one, NumberInput) else _cells(one) for one in layout.inputs]
 
-    def feed(columns: Columns) -> Callable[[int, int], dict[str, Any]]:
+    def feed(columns: Columns) -> _Tensors:
         blocks = [
             _filled(columns[one.column], one.missing)
             if isinstance(one, NumberInput)
             else _ranks(columns[one.column], one)
             for one in layout.inputs
         ]
-        length = len(columns[0][0])
 
-        def part(start: int, end: int) -> dict[str, Any]:
-            matrix, at = np.empty((min(end, length) - start, width)), 0
-            for block, table in zip(blocks, tables, strict=True):
+        def part(rows: slice | _Array) -> dict[str, Any]:
+            asked = [block[rows] for block in blocks]
+            matrix, at = np.empty((len(asked[0]), width)), 0
+            for block, table in zip(asked, tables, strict=True):
                 if table is None:
-                    matrix[:, at] = block[start:end]
+                    matrix[:, at] = block
                     at += 1
                 else:
-                    matrix[:, at : at + table.shape[1]] = table[block[start:end]]
+                    matrix[:, at : at + table.shape[1]] = table.take(block, axis=0)
                     at += table.shape[1]
             return {layout.tensor: matrix}
 
@@ -249,9 +269,9 @@ def _columns_feed(layout: ColumnsLayout) -> _Feed:
         assert not isinstance(missing, str)
         return _filled(column, None if missing is None else float(missing)).astype(types[one.dtype])
 
-    def feed(columns: Columns) -> Callable[[int, int], dict[str, Any]]:
+    def feed(columns: Columns) -> _Tensors:
         tensors = {one.tensor: tensor(one, columns[one.column]).reshape(-1, 1) for one in layout.inputs}
-        return lambda start, end: {name: entries[start:end] for name, entries in tensors.items()}
+        return lambda rows: {name: entries[rows] for name, entries in tensors.items()}
 
     return feed
 
