@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 
 import pytest
 
@@ -49,3 +50,15 @@ def test_gateways_are_ready_although_others_of_their_names_write_in_turn(supervi
     say("gateway-1", pids["gateway-1"], 3)
     assert supervisor.ready(2, revision=3)
     assert not supervisor.ready(3)
+
+
+def test_a_shadow_that_ends_at_once_is_left_alone_longer_than_who_answers(supervisor, tmp_path):
+    starts = {role: tmp_path / role for role in ("control", "shadow-1")}
+    for role, path in starts.items():
+        supervisor.add(role, ["/bin/sh", "-c", f"echo >> {path}; exit 1"])
+    end = time.monotonic() + 1.9
+    supervisor.keep(until=lambda: time.monotonic() > end)
+    # Waits of 0.1, 0.1, 0.5 and 1 s against one of 1 s and one of 2 s; each start takes the time that it takes.
+    began = {role: len(path.read_text().splitlines()) for role, path in starts.items()}
+    assert began["control"] >= 3
+    assert began["shadow-1"] == 2

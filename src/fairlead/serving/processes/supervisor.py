@@ -41,6 +41,8 @@ __all__ = ["Child", "Left", "Supervisor", "left_processes", "road_of", "wanted_w
 
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+_SHADOW_BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Nobody waits for a shadow, and to load it again and again takes from those who answer."""
 _HEALTHY_SECONDS = 30.0
 _ADOPT_SECONDS = 60.0
 _SHADOW = "shadow-"
@@ -228,7 +230,8 @@ class Supervisor:
     def _ended(self, child: Child, code: int, now: float) -> None:
         healthy = now - child.started > _HEALTHY_SECONDS
         child.failures = 1 if healthy else child.failures + 1
-        wait = _BACK_OFF[min(child.failures, len(_BACK_OFF)) - 1]
+        waits = _SHADOW_BACK_OFF if child.role.startswith(_SHADOW) else _BACK_OFF
+        wait = waits[min(child.failures, len(waits)) - 1]
         how = self._note(child, code)
         logger.warning("{role} ended {how}; it is started again in {wait} s.", role=child.role, how=how, wait=wait)
         child.process = None
