@@ -81,8 +81,6 @@ def labelled_of(frame: pl.DataFrame, schema: Schema) -> Labelled:
         predictions=take(frame, "prediction"),
         scores={name: _numbers(frame[f"{PROBABILITY}{name}"]) for name in _scored(frame, schema)},
         classes=classes,
-        times=_doubles(frame, "time"),
-        label_times=_doubles(frame, "label_time"),
     )
 
 

@@ -88,7 +88,8 @@ class Rows:
         for frame in frames:
             count += frame.height
             if kept is not None:
-                kept = [*kept, frame] if count <= self._held else None
+                kept.append(frame)
+                kept = kept if count <= self._held else None
             yield frame
         self._kept, self._frames = kept, frames
 

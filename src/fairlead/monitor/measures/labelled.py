@@ -15,9 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlead.monitor.report import Labels
-
-__all__ = ["Known", "Labelled", "class_positions", "known", "label_facts", "score_table"]
+__all__ = ["Known", "Labelled", "class_positions", "known", "score_table"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -32,16 +30,12 @@ class Labelled(msgspec.Struct, frozen=True):
         predictions: What was said, likewise.
         scores: The probability of each class, by the class's text; empty where the model gives none.
         classes: Their texts in the schema's order, the second of two is the positive one; empty for regression.
-        times: When each was answered, in seconds since 1970; `None` where nobody knows.
-        label_times: When its label came, NaN without; `None` where nobody knows.
     """
 
     labels: Array
     predictions: Array
     scores: Mapping[str, Floats] = {}
     classes: tuple[str, ...] = ()
-    times: Floats | None = None
-    label_times: Floats | None = None
 
     @property
     def rows(self) -> int:
@@ -77,19 +71,6 @@ class Known(msgspec.Struct, frozen=True):
 def known(labelled: Labelled) -> Known:
     """Sort out the rows whose label can be used. Raises nothing, whatever the rows hold."""
     return _classes_known(labelled) if labelled.classes else _numbers_known(labelled)
-
-
-def label_facts(labelled: Labelled) -> Labels:
-    """Count, coverage and the median time until a label came."""
-    has = _has(labelled)
-    count, rows = int(has.sum()), labelled.rows
-    lag = None
-    if labelled.times is not None and labelled.label_times is not None:
-        waited = (labelled.label_times - labelled.times)[has]
-        waited = waited[np.isfinite(waited)]
-        # A clock that went back makes a label earlier than its answer; it came at once, as far as we know.
-        lag = float(np.median(np.maximum(waited, 0.0))) if len(waited) else None
-    return Labels(count, count / rows if rows else 0.0, lag)
 
 
 def class_positions(values: Array, classes: tuple[str, ...]) -> NDArray[np.int64]:

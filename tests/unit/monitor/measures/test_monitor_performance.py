@@ -3,13 +3,16 @@
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn import metrics
 
+from fairlead.monitor.gathered import gather
 from fairlead.monitor.measures.baseline import Baseline, first_of, given, measured, of_labelled, of_profile
-from fairlead.monitor.measures.labelled import Labelled, label_facts
+from fairlead.monitor.measures.labelled import Labelled, known
 from fairlead.monitor.measures.metric import canonical
 from fairlead.monitor.measures.performance import performance
+from fairlead.monitor.report import Labels
 from fairlead.monitor.settings import DEFAULTS, Settings, Thresholds
 from fairlead.monitor.verdicts import verdicts
 from fairlead.monitor.words import percent
@@ -272,7 +275,7 @@ def test_without_any_label_it_says_so(n):
     found = judged(nothing, Baseline({"roc_auc": exactly(0.8)}, {"roc_auc": "the author's"}))
     assert set(found) == {"labels"}
     assert found["labels"].verdict == "insufficient"
-    assert label_facts(nothing).count == 0
+    assert known(nothing).labels == 0
     without = judged(Labelled(np.full(n, np.nan), np.zeros(n)), Baseline())
     assert without["labels"].verdict == "insufficient"
 
@@ -315,10 +318,19 @@ def test_nothing_to_take_a_share_of_is_told_and_not_judged():
 
 
 def test_a_label_that_came_before_its_answer_came_at_once():
-    one = Labelled(
-        np.array([1.0, 2.0, 3.0]), np.zeros(3), times=np.array([10.0, 20, 30]), label_times=np.array([5.0, 80, 90])
+    answered = pl.DataFrame(
+        {
+            "id": ["a", "b", "c", "d"],
+            "time": [10.0, 20.0, 30.0, 40.0],
+            "status": "ok",
+            "model": "m:1",
+            "variant": "stable",
+            "label": [1.0, 2.0, 3.0, None],
+            "label_time": [5.0, 80.0, 90.0, None],
+        }
     )
-    assert label_facts(one).lag == 60.0
+    # The waits are 0, 60 and 60 seconds.
+    assert gather([answered]).labels == Labels(3, 0.75, 60.0)
 
 
 def test_a_truth_of_zero_is_left_out_of_percentages_and_told():
