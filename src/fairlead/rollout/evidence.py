@@ -12,7 +12,6 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
-    "NOTHING",
     "Arms",
     "Evidence",
     "Ignored",
@@ -214,10 +213,6 @@ class Evidence(msgspec.Struct, frozen=True):
     def samples(self, step: int) -> float:
         """How many units the candidate answered in a step."""
         return sum(one.samples.candidate for one in self.steps if one.step == step)
-
-
-NOTHING = Evidence("answer", ())
-"""Nothing is known yet."""
 
 
 def carried(earlier: Evidence, evidence: Evidence) -> Evidence:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rollout_facts import answer, fold_of, mirrored, plan_with, told
 
-from fairlead.rollout.evidence import NOTHING, Arms, Evidence, Opening, StepEvidence, Tally, Two
+from fairlead.rollout.evidence import Arms, Evidence, Opening, StepEvidence, Tally, Two
 from fairlead.rollout.measures import measure
 from fairlead.rollout.report import Report
 
@@ -57,7 +57,7 @@ def compared(candidate, stable, share=0.5, **metric):
 
 def test_nothing_measured_is_an_error_and_never_a_pass():
     plan = plan_with(ERRORS, {"name": "slow_rate", "over": "1s", "max": 1}, {"name": "disagreement", "max": 3})
-    report = measure(plan, NOTHING)
+    report = measure(plan, Evidence("answer", ()))
     assert {one.verdict for one in report.measures} == {"error"}
     assert "No answer of the candidate" in report.get("error_rate").because
 
