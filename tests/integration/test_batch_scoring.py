@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -504,3 +505,15 @@ def test_the_command_line_counts_says_how_far_it_is_and_rehearses(packed_home, t
     again = cli(packed_home, *command, check=False)
     assert again.returncode == 4
     assert "exists" in again.stderr
+
+
+def test_scoring_a_parquet_file_imports_no_pandas(packed_home, table, tmp_path):
+    source, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    table.astype({"temp": "float64"}).assign(temp=table["temp"].where(table.index % 7 != 0)).to_parquet(source)
+    asked = ["--home", str(packed_home), "batch", "flights:1", str(source), str(out)]
+    code = (
+        f"import sys; from fairlead.cli.main import run; run({asked!r}); sys.exit(3 if 'pandas' in sys.modules else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert pq.read_metadata(out).num_rows == len(table)
