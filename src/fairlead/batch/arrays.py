@@ -31,7 +31,7 @@ def numpy_of(entries: Any) -> tuple[_Array, _Array | None]:
     if pa.types.is_boolean(entries.type):
         values = _bits(data, start, end)
     else:
-        values = np.frombuffer(data or b"", entries.type.to_pandas_dtype())[start:end]
+        values = np.frombuffer(data or b"", entries.type.to_pandas_dtype(), count=end)[start:]
     if not entries.null_count:
         return values, None
     if present is None:  # all are missing, and nothing was written of them
