@@ -1,4 +1,4 @@
-"""Whether the supervisor's gateways serve, while a former supervisor's gateways of the same names still write where they do."""
+"""Whether the supervisor's gateways serve, while a former one's gateways of the same names still write; and how long it leaves alone what ends at once."""
 
 from __future__ import annotations
 

@@ -60,6 +60,8 @@ def record_batch(group: Group) -> pa.RecordBatch:
 def _named(texts: Sequence[str]) -> list[str]:
     """What columns may be called after these: two that read alike are told apart by a number, and no name ends at a zero byte."""
     shown = [text.replace("\0", "␀") for text in texts]
+    if len(set(shown)) == len(shown):
+        return shown
     return [text if shown.index(text) == at else f"{text}#{at}" for at, text in enumerate(shown)]
 
 

@@ -6,7 +6,6 @@ They are judged as the scheduled ones are, and kept only where that is asked for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -24,8 +23,6 @@ from fairlead.monitor.windows import Rhythm, count_panes, reference_windows, win
 from fairlead.routing.store import read_table
 
 __all__ = ["Wish", "make_asked", "settings_now"]
-
-_BETWEEN: Final = ".."
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +98,7 @@ _Span = tuple[Window, tuple[Window, ...], Window | None]
 
 
 def _window(records: Records, endpoint: str, text: str, now: float) -> _Span:
-    if _BETWEEN in text:
+    if ".." in text:
         window = Window(*parse_between(text))
         return window, (window,), None
     rhythm = window_of(text)

@@ -87,9 +87,10 @@ class Rows:
         frames = self._read()
         for frame in frames:
             count += frame.height
-            if kept is not None:
+            if count > self._held:
+                kept = None
+            elif kept is not None:
                 kept.append(frame)
-                kept = kept if count <= self._held else None
             yield frame
         self._kept, self._frames = kept, frames
 
