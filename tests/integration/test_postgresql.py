@@ -30,6 +30,7 @@ from fairlead.registry.registry import list_models, publish, resolve, set_alias
 from fairlead.rollout import tables as _rollouts  # noqa: F401 - as above
 from fairlead.routing.store import GatewayReport, live_gateways, read_table, report_gateway, write_table
 from fairlead.routing.table import RoutingTable
+from fairlead.storage.changes import Changes
 from fairlead.storage.database import metadata, open_database
 from running import free_port
 
@@ -129,3 +130,8 @@ def test_reports_panes_settings_and_leads_rest_there_as_they_do_in_sqlite(databa
         assert {name: (one.labels, one.content) for (name, _), one in panes.items()} == {"": (4, b"y"), odd: (0, b"x")}
         assert read_settings(connection, "e") == {"window": "1h"}
         assert read_told(connection, "e")["drift"].subjects == ("a", "b")
+
+
+def test_whether_it_has_changed_is_not_known_without_asking(database):
+    changes = Changes(database)
+    assert [changes.since() for _ in range(3)] == [True, True, True]

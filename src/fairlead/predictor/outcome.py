@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
-from fairlead.schema import Value
+from fairlead.schema import Row, Value
 
-__all__ = ["Outcome"]
+__all__ = ["Answer", "Outcome"]
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -21,3 +23,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     prediction: Value
     probabilities: tuple[float, ...] | None = None
     flags: tuple[str, ...] = ()
+
+
+Answer = Callable[[Sequence[Row]], list[Outcome]]
+"""Asks a model, here and now; raises whatever that raises."""

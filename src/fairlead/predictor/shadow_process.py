@@ -1,17 +1,22 @@
 """A shadow's process: a worker that steps back for everybody else.
 
-`python -m fairlead.predictor.shadow_process BUNDLE DIGEST SOCKET MEMORY SECONDS`
+`python -m fairlead.predictor.shadow_process BUNDLE DIGEST SOCKET MEMORY SECONDS NOTES`
 
 Nobody waits for a shadow, so it gets what the others leave: whatever it costs, it must not take the cores from those who answer.
-While it is loaded it steps back a little, else a busy machine would never see it ready; then as far as the machine allows.
+While it is loaded it steps back a little, else a busy machine would never see it ready; then as far as the machine allows. And it is loaded
+once: a keeper stays behind that begins it anew when it ends (`keeping`). NOTES is the pipe by which that one tells.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from fairlead.predictor.outcome import Answer
 
 __all__ = ["PATIENCE", "main", "step_aside", "step_back"]
 
@@ -47,9 +52,14 @@ def step_aside() -> None:
 def main() -> None:
     """Run as a process."""
     step_back()
-    from fairlead.predictor import worker_process  # loading the libraries is part of what steps back
+    from fairlead.predictor import keeping, worker_process  # loading the libraries is part of what steps back
 
-    worker_process.main(PATIENCE, step_aside)
+    def stand_aside(answer: Answer) -> Answer:
+        step_aside()
+        return keeping.keep(answer, int(notes))
+
+    *sys.argv, notes = sys.argv
+    worker_process.main(PATIENCE, stand_aside)
 
 
 if __name__ == "__main__":

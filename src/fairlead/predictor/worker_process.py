@@ -31,7 +31,7 @@ from fairlead.formats import sklearn
 from fairlead.formats.format import Format
 from fairlead.formats.frames import FrameForm
 from fairlead.plugins import plugin
-from fairlead.predictor.outcome import Outcome
+from fairlead.predictor.outcome import Answer, Outcome
 from fairlead.predictor.unseen import known_categories, unseen
 from fairlead.predictor.wire import Ask, Hello, Told, read_frame, short_path, write_frame
 from fairlead.schema import Row, Value
@@ -43,7 +43,6 @@ _FULL = 0.9
 
 _LOAD_SECONDS = 60.0
 _Limit = Callable[[float], None]
-_Answer = Callable[[Sequence[Row]], list[Outcome]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Ask).decode
@@ -81,7 +80,7 @@ class Original:
         return [Outcome(*parts) for parts in zip(predictions, shares, flags, strict=True)]
 
 
-def answering(bundle: Bundle) -> _Answer:
+def answering(bundle: Bundle) -> Answer:
     """How a bundle answers: by its graph where it has one, else by its original.
 
     Raises:
@@ -105,12 +104,12 @@ def restrict(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(patience: float = 1.0, when_loaded: Callable[[], None] = lambda: None) -> None:
+def main(patience: float = 1.0, when_loaded: Callable[[Answer], Answer] = lambda answer: answer) -> None:
     """Run as a process.
 
     Args:
         patience: How many times as long as it may compute an answer may take, for a process that has to wait for a core.
-        when_loaded: Called before the first answer.
+        when_loaded: Called before the first answer, with what asks the model; returns what is asked from then on.
     """
     folder, digest, socket, memory, seconds = sys.argv[1:]
     restrict(int(memory))
@@ -119,7 +118,7 @@ def main(patience: float = 1.0, when_loaded: Callable[[], None] = lambda: None) 
     limit(_LOAD_SECONDS)
     answer = answering(open_bundle(Path(folder), digest))
     limit(0)
-    when_loaded()
+    answer = when_loaded(answer)
     path = Path(socket)
     path.unlink(missing_ok=True)
     os.umask(0o177)  # the socket is for this user only
@@ -158,7 +157,7 @@ async def _serve(tell: Callable[[Ask], Told], path: Path, memory: int) -> bool:
     return full.is_set()
 
 
-def _told(answer: _Answer, question: Ask, seconds: float, limit: _Limit) -> Told:
+def _told(answer: Answer, question: Ask, seconds: float, limit: _Limit) -> Told:
     """Ask the model within its time; what it raises becomes text for the operator."""
     _mind_listeners()
     limit(seconds)

@@ -49,6 +49,7 @@ from fairlead.rollout.watch import Watches
 from fairlead.routing.store import GatewayReport, live_gateways, read_table, write_table
 from fairlead.routing.table import Endpoint
 from fairlead.schema import Value
+from fairlead.storage.changes import Changes
 from fairlead.storage.database import Database
 
 __all__ = ["CONTROLLER", "Controller", "Notice", "readiness"]
@@ -102,6 +103,8 @@ class Controller:
         self._epoch: int | None = None
         self._lease_until = 0.0
         self._cooled = 0.0
+        self._changes = Changes(database)
+        self._idle = False  # nothing was under way when we last looked
         self._stages: dict[State, Callable[[Rollout], None]] = {
             "pending": self._begin,
             "warming": self._warm,
@@ -123,11 +126,16 @@ class Controller:
 
     def _pass(self) -> None:
         cooling = self._clock() >= self._cooled + _COOL_SECONDS
+        changed = self._changes.since()
+        if self._idle and not changed and not cooling:
+            return
+        self._idle = False
         with self._database.read() as connection:
             found = active_rollouts(connection)
             cooled = self._cooled_down(connection) if cooling else []
         if cooling:
             self._cooled = self._clock()
+        self._idle = not found
         self._follow(found)
         # To lead is to write: where nothing is to be done, nobody does.
         if not (found or cooled) or not self._leads():
@@ -145,6 +153,7 @@ class Controller:
 
     def close(self) -> None:
         """Let another lead at once."""
+        self._changes.close()
         with self._database.write() as connection:
             give_up_lease(connection, self._holder)
 

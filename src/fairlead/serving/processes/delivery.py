@@ -32,6 +32,7 @@ from fairlead.routing.table import RoutingTable
 from fairlead.serving.keys.tokens_file import read_tokens, write_tokens
 from fairlead.serving.processes.status import GatewayStatus, read_statuses
 from fairlead.storage.blobs import Blobs
+from fairlead.storage.changes import Changes
 from fairlead.storage.database import Database
 from fairlead.tokens import TokenSet
 
@@ -156,6 +157,8 @@ class Delivery:
         token_source: TokenSource,
     ) -> None:
         self._database = database
+        self._changes = Changes(database)
+        self._due = True  # what was to be delivered may not be here yet
         self._blobs = blobs
         self._bundles = bundles
         self._table = table
@@ -182,15 +185,19 @@ class Delivery:
         return _LOOK_SECONDS
 
     def _look(self) -> None:
+        changed = self._changes.since()
+        if not (changed or self._due):
+            return
+        self._due = True  # and stays so if anything goes wrong
         with self._database.read() as connection:
             revision, stamp = read_revision(connection), self._token_source.stamp(connection)
         if stamp != self._token_stamp:  # first, since a bundle that is corrupt must not keep a revoked token alive
             deliver_tokens(self._database, self._token_source, self._tokens)
             self._token_stamp = stamp
-        if revision == self._delivered:
-            return
-        self._delivered = deliver(self._database, self._blobs, bundles=self._bundles, table=self._table).revision
-        logger.info("Delivered revision {revision}.", revision=self._delivered)
+        if revision != self._delivered:
+            self._delivered = deliver(self._database, self._blobs, bundles=self._bundles, table=self._table).revision
+            logger.info("Delivered revision {revision}.", revision=self._delivered)
+        self._due = False
 
     def _report(self) -> None:
         """Write what has changed at once, and everything once a second."""

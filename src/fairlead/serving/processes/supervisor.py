@@ -6,7 +6,8 @@ it was killed goes on serving until the new processes are ready, and is then ask
 ```
 supervisor ─┬─ gateway-0 … gateway-N    answer on one port (SO_REUSEPORT)
             ├─ worker-<digest> …        one for each code-format version in the routing table
-            ├─ shadow-<digest> …        one for each version that stands in the shadow of others, whatever its format
+            ├─ keeper-<digest> …        one for each version that stands in the shadow of others, whatever its format; it is loaded
+            │    └─ shadow-<digest>     the fork of it that answers, begun anew by its keeper when it ends
             └─ control                  delivery; later monitors and the controller
 ```
 """
@@ -30,6 +31,7 @@ from loguru import logger
 from fairlead.bundle.reader import MANIFEST, read_manifest
 from fairlead.errors import Conflict, FairleadError, StorageError
 from fairlead.predictor.launch import bare_environment
+from fairlead.predictor.notes import Note, Notes
 from fairlead.routing.cache import read_cached
 from fairlead.routing.table import RoutingTable
 from fairlead.serving.processes.ended import Ended, cause_of, note_end, oom_kills
@@ -41,11 +43,14 @@ __all__ = ["Child", "Left", "Supervisor", "left_processes", "road_of", "wanted_w
 
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-_SHADOW_BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Nobody waits for a shadow, and to load it again and again takes from those who answer."""
 _HEALTHY_SECONDS = 30.0
+_SHADOW_BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Nobody waits for a shadow, and to load it again and again takes from those who answer."""
+_SHADOW_HEALTHY_SECONDS = 120.0
+"""Who asks a shadow that fails rests up to half a minute; that it ran so long does not say that it is well."""
 _ADOPT_SECONDS = 60.0
 _SHADOW = "shadow-"
+_KEEPER = "keeper-"
 _WORKERS = ("worker-", _SHADOW)
 _NOTHING = -1
 """The revision of who serves none yet."""
@@ -67,6 +72,8 @@ class Child(msgspec.Struct):
         start_at: When it may be started again.
         unneeded_from: The revision of the routing table from which on nobody asks it any more; `None` while it is needed.
         stop_at: When it is asked to stop then, by the monotonic clock; 0 while a gateway may still ask it.
+        notes: Where the process is a keeper, what it tells.
+        answering: Which fork of the keeper answers; 0 where there is none.
     """
 
     role: str
@@ -78,6 +85,8 @@ class Child(msgspec.Struct):
     start_at: float = 0.0
     unneeded_from: int | None = None
     stop_at: float = 0.0
+    notes: Notes | None = None
+    answering: int = 0
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -177,6 +186,8 @@ class Supervisor:
             _signal_left(left, signal.SIGTERM)
         for one in self._ending:
             _signal_left(one.left, signal.SIGKILL)
+        for child in others:
+            _hear_no_more(child)
         self._children.clear()
         self._remember()
         self._lock.close()
@@ -200,6 +211,9 @@ class Supervisor:
                     self._start(child)
             elif (code := child.process.poll()) is not None:
                 self._ended(child, code, now)
+            elif child.notes is not None:
+                for note in child.notes.read():
+                    self._noted(child, note)
         self._retire(now)
         if self._left:
             self._let_go(now)
@@ -207,43 +221,46 @@ class Supervisor:
             self._end(now)
 
     def _start(self, child: Child) -> None:
-        foreign = child.role.startswith(_WORKERS)
         try:
-            # A session of its own, so that Ctrl-C reaches only the supervisor, which then lets requests finish.
-            child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                child.command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if foreign else None,
-                stderr=subprocess.STDOUT if foreign else None,
-                env=child.environment,
-                start_new_session=True,
-            )
+            child.process = _begun(child)
         except OSError as err:
             logger.error("{role} cannot be started: {error}", role=child.role, error=err)
             child.start_at = time.monotonic() + _BACK_OFF[-1]
             return
         child.started = time.monotonic()
-        if foreign:
+        if child.role.startswith(_WORKERS):
             relay(child.process, child.role)
         self._remember()
 
     def _ended(self, child: Child, code: int, now: float) -> None:
-        healthy = now - child.started > _HEALTHY_SECONDS
+        shadow = child.role.startswith(_SHADOW)
+        healthy = now - child.started > (_SHADOW_HEALTHY_SECONDS if shadow else _HEALTHY_SECONDS)
         child.failures = 1 if healthy else child.failures + 1
-        waits = _SHADOW_BACK_OFF if child.role.startswith(_SHADOW) else _BACK_OFF
+        waits = _SHADOW_BACK_OFF if shadow else _BACK_OFF
         wait = waits[min(child.failures, len(waits)) - 1]
-        how = self._note(child, code)
+        assert child.process is not None  # it has just ended
+        how = self._note(child, child.process.pid, code)
         logger.warning("{role} ended {how}; it is started again in {wait} s.", role=child.role, how=how, wait=wait)
-        child.process = None
+        child.process, child.answering = None, 0
         child.start_at = now + wait
+        _hear_no_more(child)
 
-    def _note(self, child: Child, code: int) -> str:
+    def _noted(self, child: Child, note: Note) -> None:
+        """Hear from a keeper."""
+        if note.code is None:
+            child.answering = note.pid
+        else:
+            child.answering = 0
+            how = self._note(child, note.pid, note.code)
+            logger.warning("{role} ended {how}; its keeper begins it again.", role=child.role, how=how)
+        self._remember()
+
+    def _note(self, child: Child, pid: int, code: int) -> str:
         """Write down why a process ended; the same for people."""
         before, self._oom = self._oom, oom_kills()
         memory = self._worker_memory if child.role.startswith(_WORKERS) else None
         cause, told = cause_of(code, memory=memory, oom=self._oom - before)
-        assert child.process is not None  # it has just ended
-        note_end(self._run, Ended(child.role, child.process.pid, time.time(), cause, told))
+        note_end(self._run, Ended(child.role, pid, time.time(), cause, told))
         return told
 
     def _want_workers(self) -> None:
@@ -280,8 +297,9 @@ class Supervisor:
                 child.stop_at = now + (0.0 if child.role.startswith(_SHADOW) else self._drain)
             if child.stop_at and now >= child.stop_at:
                 del self._children[child.role]
+                _hear_no_more(child)
                 if child.process is not None:
-                    self._ask_to_stop(_left_of(child.role, child.process), now, child.process)
+                    self._ask_to_stop(_left_of(child.role, child.process.pid), now, child.process)
 
     def _gateways(self) -> int:
         return sum(role.startswith("gateway") for role in self._children)
@@ -323,9 +341,7 @@ class Supervisor:
 
     def _remember(self) -> None:
         """Write down what runs, so that the next supervisor knows it after a `kill -9` of this one."""
-        running = [
-            _left_of(child.role, child.process) for child in self._children.values() if child.process is not None
-        ]
+        running = [left for child in self._children.values() for left in _lefts_of(child)]
         path = self._run / "processes.json"
         fresh = path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
@@ -389,8 +405,52 @@ def _start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-def _left_of(role: str, process: subprocess.Popen[bytes]) -> Left:
-    return Left(role, process.pid, _start_time(process.pid))
+def _begun(child: Child) -> subprocess.Popen[bytes]:
+    """Start a process; a keeper is given the pipe by which it tells.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    foreign = child.role.startswith(_WORKERS)
+    child.notes = Notes() if child.role.startswith(_SHADOW) else None
+    writing = () if child.notes is None else (child.notes.writing,)
+    try:
+        # A session of its own, so that Ctrl-C reaches only the supervisor, which then lets requests finish.
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            [*child.command, *map(str, writing)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if foreign else None,
+            stderr=subprocess.STDOUT if foreign else None,
+            env=child.environment,
+            start_new_session=True,
+            pass_fds=writing,
+        )
+    except OSError:
+        _hear_no_more(child)
+        raise
+    finally:
+        for end in writing:
+            os.close(end)
+
+
+def _hear_no_more(child: Child) -> None:
+    if child.notes is not None:
+        child.notes.close()
+        child.notes = None
+
+
+def _left_of(role: str, pid: int) -> Left:
+    return Left(role, pid, _start_time(pid))
+
+
+def _lefts_of(child: Child) -> list[Left]:
+    """A child's process, as it is found again; and the fork of it that answers, where it is a keeper."""
+    if child.process is None:
+        return []
+    if child.answering in {0, child.process.pid}:
+        return [_left_of(child.role, child.process.pid)]
+    keeper = child.role.replace(_SHADOW, _KEEPER, 1)
+    return [_left_of(child.role, child.answering), _left_of(keeper, child.process.pid)]
 
 
 def _runs(left: Left) -> bool:

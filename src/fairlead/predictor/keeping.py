@@ -1,0 +1,104 @@
+"""A keeper: holds a model that is loaded, and begins the process that answers by it anew whenever that one ends.
+
+To load a model takes a core for a second or more; a model that ends its process again and again would take that from those who
+answer. To fork a process that has loaded it takes milliseconds.
+
+```
+supervisor ──starts──▶ keeper ──forks──▶ the process that answers
+     ▲                   │ ▲                      │
+     └──notes (a pipe)───┘ └────────ended─────────┘
+```
+
+Some libraries do not survive a fork: their threads are not there in the child. So a keeper none of whose forks has ever answered
+answers itself after the first of them has ended, as a worker does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import itertools
+import mmap
+import os
+import signal
+import struct
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Final
+
+from fairlead.predictor.notes import Note, tell
+from fairlead.predictor.outcome import Answer, Outcome
+from fairlead.schema import Row
+
+__all__ = ["keep"]
+
+_PAUSES: Final = (1.0, 5.0, 15.0, 30.0, 60.0)
+"""Seconds until the next fork, by how many in a row were not well: even a fork takes some milliseconds from those who answer."""
+_WELL: Final = 20
+"""Who has answered so many questions was well until something happened. The first of each gateway are its sample rows."""
+_COUNT: Final = struct.Struct("=Q")
+_SET_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG, prctl(2)
+
+
+def keep(answer: Answer, notes: int) -> Answer:
+    """Stay behind as the keeper; return in each process that is to answer.
+
+    Args:
+        answer: Asks the model, which is loaded and has not been asked yet.
+        notes: The keeper's end of its pipe; nobody who answers has it.
+
+    Returns:
+        What that process answers by.
+    """
+    answered = mmap.mmap(-1, _COUNT.size)  # shared with every fork
+    gc.collect()
+    gc.freeze()  # a collection in a fork would touch, and so copy, all that is loaded
+    proven, failures = False, 0
+    while True:
+        _COUNT.pack_into(answered, 0, 0)
+        pid = _fork()
+        if pid == 0:
+            os.close(notes)
+            return _counting(answer, answered)
+        if pid is not None:
+            tell(notes, Note(pid))
+            _, status = os.waitpid(pid, 0)
+            tell(notes, Note(pid, os.waitstatus_to_exitcode(status)))
+        (questions,) = _COUNT.unpack_from(answered)
+        proven |= questions > 0
+        if not proven:
+            tell(notes, Note(os.getpid()))
+            os.close(notes)
+            return answer
+        failures = 1 if questions >= _WELL else failures + 1
+        time.sleep(_PAUSES[min(failures, len(_PAUSES)) - 1])
+
+
+def _fork() -> int | None:
+    """As `os.fork`; the child ends with its keeper. `None` where there is no room for another process."""
+    keeper = os.getpid()
+    try:
+        with warnings.catch_warnings():
+            # Python warns of other threads. Whether the model survives that is seen by whether the child answers.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+    except OSError:
+        return None
+    if pid == 0:
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL))
+        if os.getppid() != keeper:
+            os._exit(os.EX_OK)  # it ended before the kernel was told to mind it
+    return pid
+
+
+def _counting(answer: Answer, answered: mmap.mmap) -> Answer:
+    """Answer, and let the keeper know of how many questions were."""
+    numbers = itertools.count(1)
+
+    def counting(rows: Sequence[Row]) -> list[Outcome]:
+        outcomes = answer(rows)
+        _COUNT.pack_into(answered, 0, next(numbers))
+        return outcomes
+
+    return counting
