@@ -108,7 +108,7 @@ def _mirror(ground: Ground, model: str) -> None:
     digest = resolve(ground.stores.database, model).digest if model else ""
     mirrors = (Mirror("candidate", model, digest),) if model else ()
     ground.change(lambda endpoint: msgspec.structs.replace(endpoint, mirrors=mirrors))
-    wait_until(lambda: '"loading"' not in json.dumps(ground.told()["shadows"]))
+    wait_until(lambda: [one["state"] for one in ground.told()["shadows"]] == ["ready"] * len(mirrors))
     time.sleep(1.0)  # a process that is needed no more has gone, too
 
 

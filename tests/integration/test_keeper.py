@@ -16,7 +16,7 @@ from fairlead.predictor.notes import Note, Notes, tell
 from running import alive
 
 ANSWERING = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from fairlead.predictor.keeping import keep
 from fairlead.predictor.outcome import Outcome
 
@@ -25,13 +25,21 @@ def answer(rows):
         os._exit(rows[1])
     if rows[0] == "hang":
         time.sleep(600)
+    if rows[0] == "over":
+        signal.raise_signal(signal.SIGALRM)
+    if rows[0] == "raise":
+        raise RuntimeError("not in a fork")
     return [Outcome(sum(rows))]
 
 loaded = os.getpid()
 asked = keep(answer, int(sys.argv[1]))
 print(json.dumps({"pid": os.getpid(), "loaded": loaded}), flush=True)
 for line in sys.stdin:
-    print(json.dumps({"pid": os.getpid(), "said": asked(json.loads(line))[0].prediction}), flush=True)
+    try:
+        said = asked(json.loads(line))[0].prediction
+    except RuntimeError as error:
+        said = str(error)
+    print(json.dumps({"pid": os.getpid(), "said": said}), flush=True)
 """
 
 
@@ -99,17 +107,41 @@ def test_a_signal_that_ended_it_is_noted(kept):
     assert kept.note() == Note(begun["pid"], -signal.SIGSEGV)
 
 
-def test_where_no_fork_ever_answers_the_keeper_does(kept):
+@pytest.mark.parametrize(("first", "code"), [("raise", os.EX_SOFTWARE), ("over", -signal.SIGALRM)])
+def test_where_a_library_does_not_survive_the_fork_the_keeper_answers(kept, first, code):
     begun = kept.told()
     kept.note()
-    kept.ask("end", 9)  # as a library does that does not survive a fork
-    assert kept.note() == Note(begun["pid"], 9)
+    kept.ask(first)
+    assert kept.note() == Note(begun["pid"], code)
     assert kept.note() == Note(kept.process.pid)
     assert kept.told() == {"pid": kept.process.pid, "loaded": kept.process.pid}
     kept.ask(2, 2)
     assert kept.told() == {"pid": kept.process.pid, "said": 4}
+    kept.ask("raise")  # now it is the model's own
+    assert kept.told() == {"pid": kept.process.pid, "said": "not in a fork"}
     kept.ask("end", 7)
     assert kept.process.wait(30) == 7
+
+
+@pytest.mark.slow
+def test_of_what_only_crashes_three_forks_are_tried_before_the_keeper_itself(kept):
+    for _ in range(3):
+        begun = kept.told()
+        assert begun["pid"] != begun["loaded"] == kept.process.pid
+        assert kept.note() == Note(begun["pid"])
+        kept.ask("end", 9)
+        assert kept.note() == Note(begun["pid"], 9)
+    assert kept.note() == Note(kept.process.pid)
+    kept.told()
+    kept.ask(1)
+    assert kept.told() == {"pid": kept.process.pid, "said": 1}
+
+
+def test_what_raises_after_it_has_answered_goes_on(kept):
+    begun = kept.told()
+    for row, said in (((1, 2), 3), (("raise",), "not in a fork"), ((2, 2), 4)):
+        kept.ask(*row)
+        assert kept.told() == {"pid": begun["pid"], "said": said}
 
 
 @pytest.mark.parametrize("stopped", [False, True])

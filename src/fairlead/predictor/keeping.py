@@ -9,8 +9,8 @@ supervisor ──starts──▶ keeper ──forks──▶ the process that an
      └──notes (a pipe)───┘ └────────ended─────────┘
 ```
 
-Some libraries do not survive a fork: their threads are not there in the child. So a keeper none of whose forks has ever answered
-answers itself after the first of them has ended, as a worker does.
+Some libraries do not survive a fork: their threads are not there in the child, or they refuse. So where no fork has ever answered, and the
+first hangs or raises, or the third has crashed, the keeper answers itself, as a worker does.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ _PAUSES: Final = (1.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds until the next fork, by how many in a row were not well: even a fork takes some milliseconds from those who answer."""
 _WELL: Final = 20
 """Who has answered so many questions was well until something happened. The first of each gateway are its sample rows."""
+_TRIES: Final = 3
+"""A crash is the model's own more often than the fork's, so that much is tried before the keeper risks itself."""
+_UNFIT: Final = os.EX_SOFTWARE
+"""A fork ends so when the first question that any fork is asked raises."""
+_TIMES: Final = (-signal.SIGALRM, -signal.SIGPROF)
 _COUNT: Final = struct.Struct("=Q")
 _SET_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG, prctl(2)
 
@@ -60,19 +65,25 @@ def keep(answer: Answer, notes: int) -> Answer:
         pid = _fork()
         if pid == 0:
             os.close(notes)
-            return _counting(answer, answered)
-        if pid is not None:
-            tell(notes, Note(pid))
-            _, status = os.waitpid(pid, 0)
-            tell(notes, Note(pid, os.waitstatus_to_exitcode(status)))
+            return _counting(answer, answered, proven=proven)
+        code = _UNFIT if pid is None else _followed(pid, notes)
         (questions,) = _COUNT.unpack_from(answered)
         proven |= questions > 0
-        if not proven:
+        failures = 1 if questions >= _WELL else failures + 1
+        if not proven and (code == _UNFIT or code in _TIMES or failures == _TRIES):
             tell(notes, Note(os.getpid()))
             os.close(notes)
             return answer
-        failures = 1 if questions >= _WELL else failures + 1
         time.sleep(_PAUSES[min(failures, len(_PAUSES)) - 1])
+
+
+def _followed(pid: int, notes: int) -> int:
+    """Wait until a fork has ended, and tell; how it ended, as `Popen.returncode`."""
+    tell(notes, Note(pid))
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    tell(notes, Note(pid, code))
+    return code
 
 
 def _fork() -> int | None:
@@ -92,12 +103,22 @@ def _fork() -> int | None:
     return pid
 
 
-def _counting(answer: Answer, answered: mmap.mmap) -> Answer:
-    """Answer, and let the keeper know of how many questions were."""
+def _counting(answer: Answer, answered: mmap.mmap, *, proven: bool) -> Answer:
+    """Answer, and let the keeper know of how many questions were; end where a fork seems to be unable to."""
     numbers = itertools.count(1)
+    able = proven
 
     def counting(rows: Sequence[Row]) -> list[Outcome]:
-        outcomes = answer(rows)
+        nonlocal able
+        try:
+            outcomes = answer(rows)
+        except MemoryError:
+            raise
+        except Exception:  # foreign code may raise anything
+            if not able:
+                os._exit(_UNFIT)
+            raise
+        able = True
         _COUNT.pack_into(answered, 0, next(numbers))
         return outcomes
 

@@ -44,7 +44,7 @@ __all__ = ["Child", "Left", "Supervisor", "left_processes", "road_of", "wanted_w
 _TICK_SECONDS = 0.05
 _BACK_OFF = (0.1, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _HEALTHY_SECONDS = 30.0
-_SHADOW_BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+_SHADOW_BACK_OFF = (5.0, 30.0, 120.0, 300.0)
 """Nobody waits for a shadow, and to load it again and again takes from those who answer."""
 _SHADOW_HEALTHY_SECONDS = 120.0
 """Who asks a shadow that fails rests up to half a minute; that it ran so long does not say that it is well."""
