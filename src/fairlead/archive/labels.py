@@ -46,10 +46,10 @@ class Labels:
         answers = pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA)
         answers = answers.filter(pl.col("about") == "answer").sort("time", maintain_order=True)
         self._told = answers.filter(pl.col("label").is_not_null()).select("id", "time")
-        self._table = _latest(answers)
-        self._table = self._table.with_columns(self._table["id"].hash().alias("hash")).sort("hash")
+        self._table, self._alike = _hashed(answers)
+        if self._alike:  # of an id more was told than once; or, once in a lifetime, two ids have one hash
+            self._table, self._alike = _hashed(_latest(answers))
         self._hashes = self._table["hash"].to_numpy()
-        self._alike = bool(np.any(self._hashes[1:] == self._hashes[:-1]))
         self._seen = np.zeros(len(self._table), bool)
         self._labelled = self._corrected = 0
 
@@ -80,9 +80,11 @@ class Labels:
 
     def lost(self, start: float, end: float) -> pl.Series:
         """The ids that were given a label in this time, and that no frame had."""
-        told = self._told.filter(pl.col("time").is_between(start, end, closed="left"))["id"].unique()
-        seen = self._table["id"].filter(pl.Series(self._seen, dtype=pl.Boolean))
-        return told.filter(~told.is_in(seen.implode()))
+        unseen = self._table["id"].filter(pl.Series(~self._seen, dtype=pl.Boolean))
+        if not len(unseen):
+            return unseen
+        told = self._told.filter(pl.col("time").is_between(start, end, closed="left"))["id"]
+        return told.filter(told.is_in(unseen.implode())).unique()
 
     def _places(self, ids: pl.Series) -> tuple[np.ndarray, np.ndarray]:
         """Where each id stands in the table, and whether it does."""
@@ -96,6 +98,16 @@ class Labels:
         places = np.minimum(places, len(self._hashes) - 1)
         found = (self._table["id"][places] == ids).to_numpy()
         return places, found
+
+
+def _hashed(answers: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
+    """The latest of each id in the order of hashes, if all are told once; and whether any two hashes are equal."""
+    if "label_time" not in answers.columns:
+        told = pl.when(pl.col("label").is_not_null()).then(pl.col("time"))
+        answers = answers.select("id", "label", told.alias("label_time"), "rating", pl.lit(False).alias("corrected"))  # noqa: FBT003 - a value
+    table = answers.with_columns(answers["id"].hash().alias("hash")).sort("hash")
+    hashes = table["hash"].to_numpy()
+    return table, bool(np.any(hashes[1:] == hashes[:-1]))
 
 
 def _latest(answers: pl.DataFrame) -> pl.DataFrame:

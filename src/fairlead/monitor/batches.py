@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from fairlead.columns import Names, Numbers
 from fairlead.monitor.measures.labelled import Labelled
+from fairlead.monitor.measures.service_levels import Traffic
 from fairlead.profiles.counting import Batch
 from fairlead.schema import Schema, label_text
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["INPUT", "answered", "batch_of", "column_of", "joined_frames", "labelled_of", "of_level"]
+__all__ = ["INPUT", "answered", "batch_of", "column_of", "joined_frames", "labelled_of", "of_level", "traffic_of"]
 
 INPUT: Final = "input."
 PROBABILITY: Final = "probability."
@@ -32,7 +33,8 @@ PROBABILITY: Final = "probability."
 
 def answered(frame: pl.DataFrame) -> pl.DataFrame:
     """The rows that a model has answered."""
-    return frame.filter(frame["status"] == "ok")
+    fine = frame["status"] == "ok"
+    return frame if fine.all(ignore_nulls=False) else frame.filter(fine)
 
 
 def of_level(frame: pl.DataFrame, column: str, level: str) -> pl.DataFrame:
@@ -75,13 +77,18 @@ def column_of(series: pl.Series) -> Numbers | Names:
 def labelled_of(frame: pl.DataFrame, schema: Schema) -> Labelled:
     """The rows as arrays of labels, predictions and scores."""
     classes = tuple(label_text(one) for one in schema.output.classes)
-    take = _texts if classes else _doubles
+    take = _names_of if classes else _doubles
     return Labelled(
         labels=take(frame, "label"),
         predictions=take(frame, "prediction"),
         scores={name: _numbers(frame[f"{PROBABILITY}{name}"]) for name in _scored(frame, schema)},
         classes=classes,
     )
+
+
+def traffic_of(frame: pl.DataFrame) -> Traffic:
+    """The rows as they were answered, or were not."""
+    return Traffic(frame["time"].to_numpy(), frame["latency"].to_numpy(), _names(frame["status"]))
 
 
 def joined_frames(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -138,10 +145,5 @@ def _doubles(frame: pl.DataFrame, name: str) -> NDArray[np.float64]:
     return _numbers(frame[name]) if name in frame.columns else np.full(frame.height, np.nan)
 
 
-def _texts(frame: pl.DataFrame, name: str) -> NDArray[np.object_]:
-    import polars as pl
-
-    found = np.empty(frame.height, object)
-    if name in frame.columns:
-        found[:] = frame[name].cast(pl.String, strict=False).to_list()
-    return found
+def _names_of(frame: pl.DataFrame, name: str) -> Names:
+    return _names(frame[name]) if name in frame.columns else Names(np.full(frame.height, -1, np.int64), ())

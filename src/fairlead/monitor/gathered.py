@@ -85,15 +85,16 @@ class _Collected:
         self._rows += frame.height
         self._answered += fine.height
         self._statuses.update(_counts(frame["status"]))
-        for (model, variant), part in fine.group_by(["model", "variant"]):
-            self._models[variant != _STABLE, str(model)] += part.height
+        for model, variant, count in fine.group_by("model", "variant").len().iter_rows():
+            self._models[variant != _STABLE, str(model)] += count
         if "label" in fine.columns:
             self._labels += fine.height - fine["label"].null_count()
         inputs = sorted(name for name in fine.columns if name.startswith(INPUT))
         self._columns |= dict.fromkeys(name.removeprefix(INPUT) for name in inputs)
         self._hash(fine.select(inputs))
         names = [name for name in frame.columns if name in _OUTCOMES or name.startswith("probability.")]
-        self._outcomes.append(frame.select(names).gather_every(self._stride))
+        some = frame.select(names)
+        self._outcomes.append(some if self._stride == 1 else some.gather_every(self._stride))
         self._held += self._outcomes[-1].height
         while self._held > _MOST:
             self._stride *= 2

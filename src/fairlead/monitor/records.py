@@ -170,13 +170,11 @@ class Records:
             end: Likewise.
             latency_seconds: What is later counts as slow.
         """
-        from fairlead.monitor.measures.service_levels import Traffic, tally
+        from fairlead.monitor.batches import traffic_of
+        from fairlead.monitor.measures.service_levels import tally
 
         pieces = self._snapshot().pieces("prediction", endpoint, start, end, columns=["time", "latency", "status"])
-        return [
-            tally(Traffic(*(piece.frame[name].to_numpy() for name in ("time", "latency", "status"))), latency_seconds)
-            for piece in pieces
-        ]
+        return [tally(traffic_of(piece.frame), latency_seconds) for piece in pieces]
 
     def labels(self, endpoint: str, windows: Sequence[Window]) -> dict[Window, Labels]:
         """How many answers of each window have a label by now; only ids and times are read for it.

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from fairlead.monitor.batches import traffic_of
 from fairlead.monitor.gathered import Gathered
 from fairlead.monitor.measures.baseline import Baseline, first_of, given, of_labelled, of_profile
 from fairlead.monitor.measures.concept import concept
@@ -18,7 +19,7 @@ from fairlead.monitor.measures.estimate import estimate
 from fairlead.monitor.measures.evidently import evidently_counted, evidently_tests
 from fairlead.monitor.measures.performance import performance
 from fairlead.monitor.measures.quality import quality, refused, repeated
-from fairlead.monitor.measures.service_levels import Traffic, levels
+from fairlead.monitor.measures.service_levels import levels
 from fairlead.monitor.records import Version
 from fairlead.monitor.report import Area, Window
 from fairlead.monitor.settings import Settings
@@ -130,8 +131,7 @@ def again(case: Case) -> Sequence[Test]:
 def served(case: Case) -> Sequence[Test]:
     """How quickly and how reliably was answered."""
     outcomes = case.gathered.outcomes
-    rows = Traffic(*(outcomes[name].to_numpy() for name in ("time", "latency", "status")))
-    found = levels(rows, case.window)
+    found = levels(traffic_of(outcomes), case.window)
     # Of a sample of rows nothing is said about how many there were.
     told = found if case.gathered.stride == 1 else [one for one in found if one.subject != "traffic"]
     return [Test(one) for one in told]

@@ -79,7 +79,7 @@ def estimated(labelled: Labelled, reference: Profile) -> Measured:
     """Every metric that can be expected from scores alone; empty where the profile or the rows have none."""
     curves = {one.of: one for one in reference.calibrations if sum(one.counts)}
     if not labelled.classes:
-        return _errors(labelled.predictions.astype(np.float64), curves[""]) if "" in curves else {}
+        return _errors(labelled.numbers, curves[""]) if "" in curves else {}
     scores = score_table(labelled)
     if not scores or len(labelled.classes) > _MOST_CLASSES:
         return {}
@@ -88,7 +88,7 @@ def estimated(labelled: Labelled, reference: Profile) -> Measured:
     truths = _truths(scores, labelled.classes, curves)
     if truths is None or not usable.any():
         return {}
-    said = class_positions(labelled.predictions[usable], labelled.classes)
+    said = class_positions(labelled.predictions, labelled.classes)[usable]
     return measure_classes(Outcomes(labelled.classes, said, scores, lambda place: truths[place], np.ones(len(said))))
 
 
@@ -171,7 +171,7 @@ def estimated_at_all(labelled: Labelled, reference: Profile) -> bool:
     """Whether the calibrations are those of this model, and any answer has a number that they speak of."""
     known = {one.of for one in reference.calibrations if sum(one.counts)}
     if not labelled.classes:
-        return "" in known and bool(np.isfinite(labelled.predictions.astype(np.float64)).any())
+        return "" in known and bool(np.isfinite(labelled.numbers).any())
     needed = known & set(labelled.classes)
     enough = bool(needed) if len(labelled.classes) == 2 else len(needed) == len(labelled.classes) <= _MOST_CLASSES
     return enough and bool(np.all([np.isfinite(one) for one in score_table(labelled)], axis=0).any())
@@ -181,7 +181,7 @@ def _beyond(labelled: Labelled, reference: Profile) -> str:
     """For regression, how many predictions lie where nothing was calibrated."""
     if labelled.classes:
         return ""
-    said = labelled.predictions.astype(np.float64)
+    said = labelled.numbers
     said = said[np.isfinite(said)]
     ends = reference.calibrations[0].grid.edges()
     outside = float(((said <= ends[0]) | (said > ends[-1])).mean()) if len(said) else 0.0

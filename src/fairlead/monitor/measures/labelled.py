@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fairlead.columns import Names
+
 __all__ = ["Known", "Labelled", "class_positions", "known", "score_table"]
 
 Array = NDArray[Any]
@@ -25,22 +27,28 @@ class Labelled(msgspec.Struct, frozen=True):
     """All answered rows of a window, with and without a label.
 
     Attributes:
-        labels: What proved true, a row each. Classes as `schema.label_text` writes them, `None` where there is none yet; numbers as
+        labels: What proved true, a row each. For classes names as `schema.label_text` writes them, missing where there is none yet; else
             doubles, NaN where there is none.
         predictions: What was said, likewise.
         scores: The probability of each class, by the class's text; empty where the model gives none.
         classes: Their texts in the schema's order, the second of two is the positive one; empty for regression.
     """
 
-    labels: Array
-    predictions: Array
+    labels: Names | Floats
+    predictions: Names | Floats
     scores: Mapping[str, Floats] = {}
     classes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """How many were answered."""
-        return len(self.predictions)
+        said = self.predictions
+        return len(said.codes if isinstance(said, Names) else said)
+
+    @property
+    def numbers(self) -> Floats:
+        """The predictions of a regression."""
+        return _numbers(self.predictions)
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -73,17 +81,21 @@ def known(labelled: Labelled) -> Known:
     return _classes_known(labelled) if labelled.classes else _numbers_known(labelled)
 
 
-def class_positions(values: Array, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """Where each text stands among the classes; -1 for what is none of them."""
-    places = _Places((name, place) for place, name in enumerate(classes))
-    return np.fromiter(map(places.__getitem__, values.tolist()), np.int64, len(values))
+def class_positions(values: Names | Floats, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Where each name stands among the classes; -1 for what is none of them."""
+    if not isinstance(values, Names):
+        return np.full(len(values), -1, np.int64)
+    places = {name: place for place, name in enumerate(classes)}
+    # The last entry is for what is missing, whose code is -1.
+    of_code = np.array([*(places.get(str(one), -1) for one in values.values), -1], np.int64)
+    found: NDArray[np.int64] = of_code[values.codes]
+    return found
 
 
-class _Places(dict[str, int]):
-    """Where each class stands; what is none stands at -1. A lookup without a call of ours, since every row has two."""
-
-    def __missing__(self, _: object) -> int:
-        return -1
+def _numbers(values: Names | Floats) -> Floats:
+    if isinstance(values, Names):
+        return np.full(len(values.codes), np.nan)
+    return values.astype(np.float64, copy=False)
 
 
 def score_table(labelled: Labelled) -> tuple[Floats, ...]:
@@ -96,20 +108,13 @@ def score_table(labelled: Labelled) -> tuple[Floats, ...]:
     return tuple(found[one] for one in classes) if all(one in found for one in classes) else ()
 
 
-def _has(labelled: Labelled) -> NDArray[np.bool_]:
-    """Which rows have a label."""
-    if labelled.classes:
-        has: NDArray[np.bool_] = np.not_equal(labelled.labels, np.array(None, object)).astype(np.bool_)
-        return has
-    return ~np.isnan(labelled.labels.astype(np.float64))
-
-
 def _classes_known(labelled: Labelled) -> Known:
-    has, places = _has(labelled), class_positions(labelled.labels, labelled.classes)
+    labels, places = labelled.labels, class_positions(labelled.labels, labelled.classes)
     scores, odd = score_table(labelled), []
+    has = labels.codes >= 0 if isinstance(labels, Names) else np.zeros(len(labels), np.bool_)
     strange = has & (places < 0)
-    if strange.any():
-        names = sorted({str(one) for one in labelled.labels[strange][:1000].tolist()})
+    if isinstance(labels, Names) and strange.any():
+        names = sorted(str(labels.values[code]) for code in np.unique(labels.codes[strange]).tolist())
         odd.append(f"{_count(strange, 'label')} no class of the model ({_named(names)})")
     keep = has & (places >= 0)
     if scores:
@@ -124,8 +129,8 @@ def _classes_known(labelled: Labelled) -> Known:
 
 
 def _numbers_known(labelled: Labelled) -> Known:
-    has = _has(labelled)
-    truth, said = labelled.labels.astype(np.float64), labelled.predictions.astype(np.float64)
+    truth, said = _numbers(labelled.labels), labelled.numbers
+    has = ~np.isnan(truth)
     usable = np.isfinite(truth) & np.isfinite(said)
     odd = []
     if (has & ~usable).any():

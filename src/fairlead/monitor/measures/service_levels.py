@@ -13,15 +13,15 @@ that it matters, and a short one, so that it still goes on. What a caller did wr
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fairlead import errors
+from fairlead.columns import Names
 from fairlead.durations import parse_duration, tell_duration, write_duration
 from fairlead.monitor.report import Finding, Window
 from fairlead.monitor.settings import Objectives
@@ -90,7 +90,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
     times: Floats
     latencies: Floats
-    statuses: NDArray[Any]
+    statuses: Names
 
     def requests(self) -> Traffic:
         """The same by request: rows that were asked together have one time and one latency."""
@@ -98,7 +98,28 @@ class Traffic(msgspec.Struct, frozen=True):
         times, latencies = self.times[order], self.latencies[order]
         first = np.ones(len(order), np.bool_)
         first[1:] = (np.diff(times) != 0) | (np.diff(latencies) != 0)
-        return Traffic(times[first], latencies[first], self.statuses[order][first])
+        statuses = Names(self.statuses.codes[order][first], self.statuses.values)
+        return Traffic(times[first], latencies[first], statuses)
+
+    def fine(self) -> NDArray[np.bool_]:
+        """Which were answered."""
+        return self._whose(lambda code: code == "ok")
+
+    def failed(self) -> NDArray[np.bool_]:
+        """Which failed by the service."""
+        return self._whose(lambda code: code != "ok" and not is_callers(code))
+
+    def counts(self) -> list[tuple[str, int]]:
+        """How often each status is, by its code; one that is missing is none."""
+        there = self.statuses.codes[self.statuses.codes >= 0]
+        often = np.bincount(there, minlength=len(self.statuses.values)).tolist()
+        return sorted((str(code), count) for code, count in zip(self.statuses.values, often, strict=True) if count)
+
+    def _whose(self, status: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Which have such a status; one that is missing is none. Few are looked at, many have them."""
+        by_code = np.array([*(status(str(one)) for one in self.statuses.values), False], np.bool_)
+        found: NDArray[np.bool_] = by_code[self.statuses.codes]
+        return found
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -147,9 +168,6 @@ def tally(rows: Traffic, latency_seconds: float) -> Tally:
         latency_seconds: What is later counts as slow.
     """
     requests = rows.requests()
-    codes, place = np.unique(requests.statuses.astype(str), return_inverse=True)
-    bad = np.array([one != "ok" and not is_callers(str(one)) for one in codes], np.bool_)[place]
-    fine = (codes == "ok")[place]
     starts, minute = np.unique(np.floor(requests.times / _MINUTE) * _MINUTE, return_inverse=True)
 
     def counted(which: NDArray[np.bool_]) -> Counts:
@@ -158,8 +176,8 @@ def tally(rows: Traffic, latency_seconds: float) -> Tally:
     return Tally(
         starts,
         counted(np.ones(len(minute), np.bool_)),
-        counted(bad),
-        counted(fine & (requests.latencies > latency_seconds)),
+        counted(requests.failed()),
+        counted(requests.fine() & (requests.latencies > latency_seconds)),
     )
 
 
@@ -278,7 +296,7 @@ def _burnt(
 
 def _latencies(requests: Traffic) -> list[Finding]:
     """Of what was answered; a refusal is quick."""
-    rising = np.sort(requests.latencies[(requests.statuses == "ok") & np.isfinite(requests.latencies)])
+    rising = np.sort(requests.latencies[requests.fine() & np.isfinite(requests.latencies)])
     found = []
     for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)) if len(rising) else ():
         value, interval = quantile_with_interval(rising, share)
@@ -340,10 +358,8 @@ def _traffic(rows: int, requests: int, window: Window) -> list[Finding]:
 
 
 def _errors(requests: Traffic) -> Finding:
-    codes = Counter(requests.statuses.astype(str).tolist())
-    total = len(requests.times)
-    bad = sum(count for code, count in codes.items() if code != "ok" and not is_callers(code))
-    callers = total - bad - codes.get("ok", 0)
+    total, bad = len(requests.times), int(requests.failed().sum())
+    callers = total - bad - int(requests.fine().sum())
     share = wilson(bad, total)
     because = f"{plural(bad, 'request')} of {total:,} failed by the service ({percent(bad / total)})"
     because += f"; {plural(callers, 'request')} refused for what the caller sent" if callers else ""
@@ -357,5 +373,5 @@ def _errors(requests: Traffic) -> Finding:
         unit="share",
         interval=(share.low, share.high),
         n=total,
-        further={code: float(count) for code, count in sorted(codes.items()) if code != "ok" and math.isfinite(count)},
+        further={code: float(count) for code, count in requests.counts() if code != "ok"},
     )

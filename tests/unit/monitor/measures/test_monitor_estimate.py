@@ -10,6 +10,7 @@ from fairlead.monitor.settings import DEFAULTS
 from fairlead.monitor.verdicts import verdicts
 from fairlead.profiles.profile import Calibration, Grid, Profile
 from fairlead.profiles.truth import empty_calibration, met
+from labelled_rows import classified, texts
 
 CLASSES = ("0", "1")
 LABELS = ("a", "b", "c")
@@ -21,7 +22,7 @@ def window(seed, n, mean, effect=1.5):
     x = rng.normal(mean, 1.0, n)
     truth = rng.random(n) < 1 / (1 + np.exp(-(effect * x - 0.5)))
     scores = 1 / (1 + np.exp(-1.2 * (1.5 * x - 0.5) - 0.3))
-    return Labelled(
+    return classified(
         np.where(truth, "1", "0").astype(object),
         np.where(scores > 0.5, "1", "0").astype(object),
         {"1": scores},
@@ -32,7 +33,7 @@ def window(seed, n, mean, effect=1.5):
 def profiled(labelled):
     """The reference's profile, with the bins that packing makes."""
     parts = [
-        met(empty_calibration(name, one), one, (labelled.labels == name).astype(float))
+        met(empty_calibration(name, one), one, (texts(labelled.labels) == name).astype(float))
         for name, one in labelled.scores.items()
     ]
     return Profile(labelled.rows, (), calibrations=tuple(parts), labels=labelled.rows)
@@ -134,7 +135,7 @@ def test_many_classes_are_estimated_as_they_prove_true():
         sharp = chances**1.3 / (chances**1.3).sum(axis=1, keepdims=True)
         said = np.array(LABELS, object)[sharp.argmax(axis=1)]
         scores = {name: sharp[kept, place] for place, name in enumerate(LABELS)}
-        return Labelled(np.array(LABELS, object)[truth][kept], said[kept], scores, LABELS)
+        return classified(np.array(LABELS, object)[truth][kept], said[kept], scores, LABELS)
 
     reference = profiled(many(1, np.ones(3)))
     window = many(2, np.array([0.1, 1.0, 0.5]))
@@ -190,19 +191,19 @@ def test_what_is_missing_is_said():
     assert "no answers" in reason(window(2, 0, 0.0), REFERENCE)
     assert "how its predictions met the truth" in reason(one, Profile(100, ()))
     assert "99 labels, and 100 are needed" in reason(one, profiled(window(1, 99, 0.0)))
-    assert "no probabilities" in reason(Labelled(one.labels, one.predictions, {}, CLASSES), REFERENCE)
+    assert "no probabilities" in reason(classified(one.labels, one.predictions, {}, CLASSES), REFERENCE)
     unscored = {"1": np.full(100, np.nan)}
-    assert "no answer has a score" in reason(Labelled(one.labels, one.predictions, unscored, CLASSES), REFERENCE)
+    assert "no answer has a score" in reason(classified(one.labels, one.predictions, unscored, CLASSES), REFERENCE)
     assert "no answer has a score" in reason(
         Labelled(np.zeros(5), np.full(5, np.nan)), profiled_numbers(numbers(1, 500, 9))
     )
-    of_another = Labelled(one.labels, one.predictions, {"x": one.scores["1"]}, ("w", "x"))
+    of_another = classified(one.labels, one.predictions, {"x": one.scores["1"]}, ("w", "x"))
     assert "no answer has a score" in reason(of_another, REFERENCE)
 
 
 def test_a_model_that_knows_its_training_rows_by_heart_promises_nothing():
     one = window(1, 1000, 0.0)
-    learnt = Labelled(one.labels, one.labels, {"1": np.where(one.labels == "1", 0.9, 0.05)}, CLASSES)
+    learnt = classified(one.labels, one.labels, {"1": np.where(texts(one.labels) == "1", 0.9, 0.05)}, CLASSES)
     assert "learnt by heart" in reason(window(2, 500, 0.0), profiled(learnt))
 
 

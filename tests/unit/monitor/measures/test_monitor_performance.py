@@ -18,6 +18,7 @@ from fairlead.monitor.verdicts import verdicts
 from fairlead.monitor.words import percent
 from fairlead.profiles.profile import Calibration, Grid, Moments, NumberCounts, Profile
 from fairlead.stats.estimates import exactly
+from labelled_rows import classified, texts
 
 CLASSES = ("no", "yes")
 
@@ -29,7 +30,7 @@ def window(seed, n=3000, shift=1.5, labelled=0.9):
     scores = 1 / (1 + np.exp(-(rng.normal(size=n) + shift * truth - 1)))
     labels = np.where(truth, "yes", "no").astype(object)
     labels[rng.random(n) >= labelled] = None
-    return Labelled(labels, np.where(scores > 0.5, "yes", "no").astype(object), {"yes": scores}, CLASSES)
+    return classified(labels, np.where(scores > 0.5, "yes", "no").astype(object), {"yes": scores}, CLASSES)
 
 
 def numbers(seed, n=2000, error=1.0, bias=0.0):
@@ -45,8 +46,8 @@ def judged(current, baseline, settings=DEFAULTS):
 
 def test_two_classes_are_measured_as_scikit_learn_does():
     one = window(0)
-    has = np.array([label is not None for label in one.labels])
-    truth, said, scores = one.labels[has] == "yes", one.predictions[has] == "yes", one.scores["yes"][has]
+    has = np.array([label is not None for label in texts(one.labels)])
+    truth, said, scores = texts(one.labels)[has] == "yes", texts(one.predictions)[has] == "yes", one.scores["yes"][has]
     found = measured(one)
     expected = {
         "roc_auc": metrics.roc_auc_score(truth, scores),
@@ -69,7 +70,7 @@ def test_many_classes_are_measured_as_scikit_learn_does():
     raw = rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[truth]
     scores = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
     labels, said = np.array(names, object)[truth], np.array(names, object)[scores.argmax(axis=1)]
-    found = measured(Labelled(labels, said, dict(zip(names, scores.T, strict=True)), names))
+    found = measured(classified(labels, said, dict(zip(names, scores.T, strict=True)), names))
     assert found["accuracy"].value == pytest.approx(metrics.accuracy_score(labels, said))
     assert found["macro_f1"].value == pytest.approx(metrics.f1_score(labels, said, average="macro"))
     assert found["macro_precision"].value == pytest.approx(metrics.precision_score(labels, said, average="macro"))
@@ -181,7 +182,7 @@ def test_training_rows_that_flatter_are_no_measure_where_the_author_knows_better
 def test_quality_on_training_rows_is_told_and_not_judged_by():
     """Boosted trees lose a tenth of AUC from the rows they have learnt to fresh ones; that is no drift."""
     one = window(6, n=20_000, shift=2.0, labelled=1.0)
-    profile = Profile(20_000, (), calibrations=(calibration_of(one.scores["yes"], one.labels == "yes", "yes"),))
+    profile = Profile(20_000, (), calibrations=(calibration_of(one.scores["yes"], texts(one.labels) == "yes", "yes"),))
     training = of_profile(profile, CLASSES, "its training data")
     found = judged(window(1, shift=1.5), training)
     assert {one.verdict for one in found.values()} == {"stable"}
@@ -196,14 +197,14 @@ def test_quality_on_training_rows_is_told_and_not_judged_by():
 
 def test_rows_that_were_learnt_by_heart_are_no_measure():
     one = window(6, n=2000, labelled=1.0)
-    scores = np.where(one.labels == "yes", 0.9, 0.1)
-    profile = Profile(2000, (), calibrations=(calibration_of(scores, one.labels == "yes", "yes"),))
+    scores = np.where(texts(one.labels) == "yes", 0.9, 0.1)
+    profile = Profile(2000, (), calibrations=(calibration_of(scores, texts(one.labels) == "yes", "yes"),))
     assert of_profile(profile, CLASSES, "its training data").values == {}
 
 
 def test_a_profile_tells_quality_as_its_rows_would():
     one = window(6, n=20_000, labelled=1.0)
-    profile = Profile(20_000, (), calibrations=(calibration_of(one.scores["yes"], one.labels == "yes", "yes"),))
+    profile = Profile(20_000, (), calibrations=(calibration_of(one.scores["yes"], texts(one.labels) == "yes", "yes"),))
     binned, exact = of_profile(profile, CLASSES, "training"), measured(one)
     assert set(binned.values) == set(exact)
     for name, value in binned.values.items():
@@ -262,8 +263,8 @@ def test_a_difference_that_so_few_labels_cannot_show_is_insufficient():
 @pytest.mark.parametrize("only", ["yes", "no"])
 def test_one_class_alone_is_told_in_words(only):
     one = window(1)
-    labels = np.where(np.array([label is not None for label in one.labels]), only, None)
-    found = judged(Labelled(labels, one.predictions, one.scores, CLASSES), of_labelled(window(2), "before"))
+    labels = np.where(np.array([label is not None for label in texts(one.labels)]), only, None)
+    found = judged(classified(labels, one.predictions, one.scores, CLASSES), of_labelled(window(2), "before"))
     assert found["roc_auc"].verdict == "insufficient"
     assert "labels of both classes" in found["roc_auc"].because
     assert found["accuracy"].verdict in {"stable", "drift"}
@@ -271,7 +272,7 @@ def test_one_class_alone_is_told_in_words(only):
 
 @pytest.mark.parametrize("n", [0, 1, 50])
 def test_without_any_label_it_says_so(n):
-    nothing = Labelled(np.full(n, None, object), np.full(n, "yes", object), {"yes": np.full(n, 0.7)}, CLASSES)
+    nothing = classified(np.full(n, None, object), np.full(n, "yes", object), {"yes": np.full(n, 0.7)}, CLASSES)
     found = judged(nothing, Baseline({"roc_auc": exactly(0.8)}, {"roc_auc": "the author's"}))
     assert set(found) == {"labels"}
     assert found["labels"].verdict == "insufficient"
@@ -282,9 +283,9 @@ def test_without_any_label_it_says_so(n):
 
 def test_labels_of_no_class_are_named_and_left_out():
     one = window(1)
-    labels = one.labels.copy()
+    labels = texts(one.labels)
     labels[:3] = "maybe"
-    found = judged(Labelled(labels, one.predictions, one.scores, CLASSES), Baseline())
+    found = judged(classified(labels, one.predictions, one.scores, CLASSES), Baseline())
     assert found["labels"].verdict == "error"
     assert found["labels"].because == '3 labels are no class of the model ("maybe"): left out.'
 
@@ -293,9 +294,9 @@ def test_scores_and_numbers_that_are_none_are_left_out():
     one = window(1)
     scores = one.scores["yes"].copy()
     scores[0] = np.nan
-    labels = one.labels.copy()
+    labels = texts(one.labels)
     labels[0] = "yes"
-    found = judged(Labelled(labels, one.predictions, {"yes": scores}, CLASSES), Baseline())
+    found = judged(classified(labels, one.predictions, {"yes": scores}, CLASSES), Baseline())
     assert found["labels"].because == "1 labelled row is without a score: left out."
     other = numbers(1)
     predictions = other.predictions.copy()
@@ -306,7 +307,7 @@ def test_scores_and_numbers_that_are_none_are_left_out():
 
 def test_a_model_without_scores_is_judged_by_what_it_says():
     one = window(1)
-    found = judged(Labelled(one.labels, one.predictions, {}, CLASSES), of_labelled(window(2), "before"))
+    found = judged(classified(one.labels, one.predictions, {}, CLASSES), of_labelled(window(2), "before"))
     assert "roc_auc" not in found
     assert found["f1"].verdict == "stable"
 

@@ -18,6 +18,7 @@ from fairlead.monitor.measures.service_levels import (
 from fairlead.monitor.report import Window
 from fairlead.monitor.settings import Objectives
 from fairlead.stats.ranks import quantile_ranks, quantile_with_interval
+from labelled_rows import named, texts
 
 NOW = 1_700_000_040.0  # a full minute
 DAY = 86_400.0
@@ -30,7 +31,7 @@ def traffic(seconds, *, every=1.0, bad=(), statuses="overloaded", latency=0.01):
     for low, high in bad:
         failed |= (ages >= low) & (ages < high)
     codes = np.where(failed, statuses, "ok").astype(object)
-    return Traffic(NOW - ages, np.full(len(ages), latency), codes)
+    return Traffic(NOW - ages, np.full(len(ages), latency), named(codes))
 
 
 def told(counted, wanted):
@@ -78,7 +79,7 @@ def test_a_slow_leak_is_a_breach_of_the_three_days_alone():
     """0.2 % fail, all the time: burn rate 2, above the limit of 1 for three days and below all others."""
     rng = np.random.default_rng(0)
     rows = traffic(3 * DAY)
-    rows = Traffic(rows.times, rows.latencies, np.where(rng.random(len(rows.times)) < 0.002, "overloaded", "ok"))
+    rows = Traffic(rows.times, rows.latencies, named(np.where(rng.random(len(rows.times)) < 0.002, "overloaded", "ok")))
     found = told(tally(rows, 0.1), Objectives(availability=0.999))
     breaches = [measure for (_, measure), one in found.items() if one.verdict == "breach"]
     assert breaches == ["error budget", "burn rate 3d"]
@@ -134,7 +135,7 @@ def test_a_shorter_period_has_limits_of_its_own():
 
 
 def test_without_traffic_nothing_is_known():
-    nothing = Traffic(np.zeros(0), np.zeros(0), np.zeros(0, object))
+    nothing = Traffic(np.zeros(0), np.zeros(0), named([]))
     assert levels(nothing, Window(0, 60)) == []
     found = told(tally(nothing, 0.1), Objectives(availability=0.999, latency=0.9))
     assert {one.verdict for one in found.values()} == {"insufficient"}
@@ -143,7 +144,8 @@ def test_without_traffic_nothing_is_known():
 
 def test_tallies_add_up_however_they_are_cut():
     rows = traffic(7200, bad=[(100, 900)], latency=0.2)
-    parts = [Traffic(rows.times[i::2], rows.latencies[i::2], rows.statuses[i::2]) for i in range(2)]
+    codes = texts(rows.statuses)
+    parts = [Traffic(rows.times[i::2], rows.latencies[i::2], named(codes[i::2])) for i in range(2)]
     whole, both = tally(rows, 0.1), joined(tally(one, 0.1) for one in parts)
     for name in ("starts", "total", "failed", "slow"):
         assert (getattr(whole, name) == getattr(both, name)).all()
@@ -156,8 +158,9 @@ def test_latency_traffic_and_errors_are_told():
     rng = np.random.default_rng(1)
     times = np.sort(rng.uniform(0, 3600, 2000))
     latencies = rng.exponential(0.02, 2000)
-    rows = Traffic(times.repeat(3), latencies.repeat(3), np.full(6000, "ok", object))
-    rows.statuses[:30] = "overloaded"
+    codes = np.full(6000, "ok", object)
+    codes[:30] = "overloaded"
+    rows = Traffic(times.repeat(3), latencies.repeat(3), named(codes))
     found = {one.measure: one for one in levels(rows, Window(0, 3600))}
     assert found["p99 latency"].value == pytest.approx(np.quantile(latencies[10:], 0.99, method="inverted_cdf"))
     assert found["p50 latency"].interval[0] < found["p50 latency"].value < found["p50 latency"].interval[1]
