@@ -1,10 +1,11 @@
 """What writers have appended to a segment since it was last read: whole frames in blocks, decoded many at a time.
 
-A block is half a megabyte, so that memory does not depend on how large a segment may grow. Of each frame the CRC is checked; one in the
+A block is a megabyte, so that memory does not depend on how large a segment may grow. Of each frame the CRC is checked; one in the
 middle that fails it, with a whole one behind it, is passed over and counted, and so is one that cannot be understood. Both stay in
 the segment, which is then kept.
 
-Rows are the plain lists that MessagePack gives, because they are turned to columns at once and never looked at one by one.
+Most rows become columns straight from their bytes (`columnwise`). The others are the plain lists that MessagePack gives, because they are turned to
+columns at once and never looked at one by one.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import gc
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
 
 import msgspec
+import numpy as np
 
+from fairlead.archive.columnwise import PADDING, Alike, alike
 from fairlead.archive.manifest import Followed, Kind
 from fairlead.eventlog import segment
 from fairlead.events import Columns
@@ -28,9 +32,11 @@ __all__ = ["Block", "Group", "Raw", "read_new", "uncollected"]
 Raw = list[Any]
 """An event as MessagePack gives it: its tag, then its fields in order."""
 
-_BLOCK: Final = 512 * 1024
+_BLOCK: Final = 2**20
 _LARGEST: Final = 2**30
-_AT_ONCE: Final = 2000
+_AT_ONCE: Final = 10_000
+"""Frames read together as columns, as many as a block has."""
+_OBJECTS: Final = 2000
 """Frames decoded in one call; more would leave the processor's cache before they are columns."""
 
 _HEAD: Final = struct.Struct("<II")
@@ -60,12 +66,12 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     """Some frames of a segment.
 
     Attributes:
-        groups: The events, without the facts that introduce columns.
+        groups: The events, without the facts that introduce columns. Their order is kept within a group.
         followed: How far the segment was read with this block.
         bytes: How many bytes it stood for.
     """
 
-    groups: list[Group]
+    groups: list[Group | Alike]
     followed: Followed
     bytes: int
 
@@ -111,8 +117,8 @@ class _Reader:
         while True:
             self._file.seek(offset)
             data = self._file.read(wanted)
-            payloads, end = _whole(data)
-            if not payloads:
+            frames, end = _whole(data)
+            if not frames:
                 if len(data) == wanted and wanted < _LARGEST:
                     wanted *= 2  # one frame is larger than a block
                     continue
@@ -124,20 +130,39 @@ class _Reader:
                 yield Block([], self._followed(offset), skipped)
                 continue
             wanted = size
-            yield from self._decoded(payloads, offset)
+            yield from self._decoded(data[:end] + bytes(PADDING), frames, offset)
             offset += end
 
-    def _decoded(self, payloads: list[bytes], offset: int) -> Iterator[Block]:
-        """The payloads in smaller blocks."""
-        for first in range(0, len(payloads), _AT_ONCE):
-            some = payloads[first : first + _AT_ONCE]
-            size = _size(some)
-            groups = _plain(some, self._columns)
+    def _decoded(self, data: bytes, frames: list[int], offset: int) -> Iterator[Block]:
+        """The frames in smaller blocks.
+
+        Args:
+            data: Their bytes, and `PADDING`.
+            frames: Where each ends.
+            offset: Where they begin in the segment.
+        """
+        begins = [0, *frames]
+        for first in range(0, len(frames), _AT_ONCE):
+            places = begins[first : first + _AT_ONCE + 1]
+            start, end = places[0], places[-1]
+            found, rest = alike(data, np.array(places[:-1]) + _HEAD.size, np.array(places[1:]), self._columns)
+            payloads = [data[places[at] + _HEAD.size : places[at + 1]] for at in rest.tolist()]
+            groups = self._grouped(payloads)
             if groups is None:
-                yield from self._mixed(some, offset)
+                every = [data[one + _HEAD.size : other] for one, other in pairwise(places)]
+                yield from self._mixed(every, offset + start)
             else:
-                yield Block(groups, self._followed(offset + size), size)
-            offset += size
+                yield Block([*found, *groups], self._followed(offset + end), end - start)
+
+    def _grouped(self, payloads: list[bytes]) -> list[Group | Alike] | None:
+        """Payloads decoded one by one; `None` where some must be looked at more closely."""
+        found: list[Group | Alike] = []
+        for first in range(0, len(payloads), _OBJECTS):
+            groups = _plain(payloads[first : first + _OBJECTS], self._columns)
+            if groups is None:
+                return None
+            found += groups
+        return found
 
     def _mixed(self, payloads: list[bytes], offset: int) -> Iterator[Block]:
         """Payloads among which versions are introduced, or which nobody understands: those are counted and left out."""
@@ -162,21 +187,18 @@ class _Reader:
         return Followed(offset, self._introduced, self._damaged)
 
 
-def _whole(data: bytes) -> tuple[list[bytes], int]:
-    """The payloads of whole frames, and where the last of them ends. As `segment.whole`, without its generator's cost."""
+def _whole(data: bytes) -> tuple[list[int], int]:
+    """Where each whole frame ends, and where the last of them does. As `segment.whole`, without its generator's cost."""
     unpack, size, end = _HEAD.unpack_from, _HEAD.size, len(data)
-    found: list[bytes] = []
+    found: list[int] = []
     add = found.append
     offset = 0
     while (begin := offset + size) <= end:
         length, crc = unpack(data, offset)
         stop = begin + length
-        if not length or stop > end:
+        if not length or stop > end or crc32(data[begin:stop]) != crc:
             break
-        payload = data[begin:stop]
-        if crc32(payload) != crc:
-            break
-        add(payload)
+        add(stop)
         offset = stop
     return found, offset
 
@@ -210,7 +232,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _plain(payloads: list[bytes], columns: dict[str, Columns]) -> list[Group] | None:
+def _plain(payloads: list[bytes], columns: dict[str, Columns]) -> list[Group | Alike] | None:
     """Payloads by kind, endpoint and version; `None` where they must be looked at one by one."""
     try:
         with uncollected():
@@ -220,7 +242,7 @@ def _plain(payloads: list[bytes], columns: dict[str, Columns]) -> list[Group] | 
         return None
 
 
-def _grouped(rows: list[Raw], columns: dict[str, Columns]) -> list[Group]:
+def _grouped(rows: list[Raw], columns: dict[str, Columns]) -> list[Group | Alike]:
     """Rows by kind, endpoint and version.
 
     Raises:

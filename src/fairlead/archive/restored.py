@@ -11,8 +11,9 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
+from fairlead.archive.column_names import column_names
 from fairlead.archive.manifest import Kind
-from fairlead.archive.tables import classes_by_text, column_names
+from fairlead.archive.tables import classes_by_text
 from fairlead.events import Columns, Feedback, Mirrored, Prediction
 
 __all__ = ["restored"]

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from fairlead.archive import disk
 from fairlead.archive.appended import Group, Raw
+from fairlead.archive.columnwise import Alike
 from fairlead.archive.manifest import Kind, Part
 from fairlead.archive.parts import Meaning, fitted, layout_of, types_of, united, write_table
 from fairlead.archive.tables import record_batch
@@ -75,7 +76,7 @@ class Sheets:
         self.rows = 0
         self._sheets: dict[tuple[Kind, str, str, str], list[Sheet]] = {}
 
-    def add(self, group: Group) -> int:
+    def add(self, group: Group | Alike) -> int:
         """Take rows over; how many could not be understood."""
         batches, damaged = batches_of(group)
         for batch in batches:
@@ -96,7 +97,7 @@ class Sheets:
         self.rows = 0
         return written
 
-    def _put(self, group: Group, day: str, batch: pa.RecordBatch) -> None:
+    def _put(self, group: Group | Alike, day: str, batch: pa.RecordBatch) -> None:
         layout, types = layout_of(group.columns), types_of(batch.schema)
         sheets = self._sheets.setdefault((group.kind, group.endpoint, day, layout), [])
         for sheet in sheets:
@@ -111,8 +112,10 @@ class Sheets:
             sheet.columns[group.columns] = None
 
 
-def batches_of(group: Group) -> tuple[list[pa.RecordBatch], int]:
+def batches_of(group: Group | Alike) -> tuple[list[pa.RecordBatch], int]:
     """The rows of a group as columns, and how many are none that we know, though their frames were whole."""
+    if isinstance(group, Alike):
+        return [group.batch], 0
     try:
         return [record_batch(group)], 0
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError, FairleadError):

@@ -25,11 +25,12 @@ import msgspec
 import pyarrow as pa
 
 from fairlead.archive.appended import Group, Raw
+from fairlead.archive.column_names import column_names
 from fairlead.archive.manifest import Kind
 from fairlead.events import Columns
 from fairlead.schema import Value, label_text
 
-__all__ = ["classes_by_text", "column_names", "record_batch"]
+__all__ = ["classes_by_text", "record_batch"]
 
 _DEFAULTS: Final[dict[str, list[Any]]] = {
     "p": [0, ""],
@@ -55,22 +56,6 @@ def record_batch(group: Group) -> pa.RecordBatch:
     exact = [msgspec.msgpack.encode(row) if at in odd else None for at, row in enumerate(group.rows)] if odd else None
     stored = pa.nulls(len(rows), pa.binary()) if exact is None else pa.array(exact, pa.binary())
     return pa.RecordBatch.from_arrays([*arrays, stored], [*names, "exact"])
-
-
-def _named(texts: Sequence[str]) -> list[str]:
-    """What columns may be called after these: two that read alike are told apart by a number, and no name ends at a zero byte."""
-    shown = [text.replace("\0", "␀") for text in texts]
-    if len(set(shown)) == len(shown):
-        return shown
-    return [text if shown.index(text) == at else f"{text}#{at}" for at, text in enumerate(shown)]
-
-
-def column_names(columns: Columns) -> tuple[list[str], list[str]]:
-    """The names of the columns of inputs, and of probabilities."""
-    return (
-        [f"input.{name}" for name in _named(columns.inputs)],
-        [f"probability.{name}" for name in _named([label_text(one) for one in columns.classes])],
-    )
 
 
 def _even(rows: list[Raw]) -> tuple[list[Raw], set[int]]:
