@@ -94,9 +94,11 @@ class Labels:
             numbered = self._table.select("id", pl.int_range(pl.len()).alias("place"))
             joined = ids.to_frame("id").join(numbered, on="id", how="left", maintain_order="left")["place"]
             return joined.fill_null(0).to_numpy(), joined.is_not_null().to_numpy()
-        places = np.searchsorted(self._hashes, ids.hash().to_numpy())
-        places = np.minimum(places, len(self._hashes) - 1)
-        found = (self._table["id"][places] == ids).to_numpy()
+        hashes = ids.hash().to_numpy()
+        places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        found = self._hashes[places] == hashes
+        rows = np.flatnonzero(found)  # an id that was never told of may have the hash of one that was
+        found[rows] = (self._table["id"][places[rows]] == ids[rows]).to_numpy()
         return places, found
 
 

@@ -212,15 +212,22 @@ def classes_by_text(classes: Sequence[Value]) -> dict[str, Value]:
 
 def _json(values: tuple[Any, ...], odd: set[int]) -> pa.Array:
     """Values as JSON; what JSON does not know (NaN) is odd."""
+    known: dict[tuple[type, Any], str] = {}  # labels are few
     texts: list[str | None] = []
     for at, value in enumerate(values):
         if value is None:
             texts.append(None)
             continue
-        numbers = value.values() if isinstance(value, dict) else (value,)
-        if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
-            odd.add(at)
-        texts.append(_encode(value).decode())
+        kind = type(value)
+        text = known.get((kind, value)) if kind is not dict else None
+        if text is None:
+            numbers = value.values() if kind is dict else (value,)
+            if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
+                odd.add(at)
+            text = _encode(value).decode()
+            if kind in {str, bool, int}:
+                known[kind, value] = text
+        texts.append(text)
     return pa.array(texts, _TEXT)
 
 

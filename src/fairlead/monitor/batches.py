@@ -134,6 +134,9 @@ def _names(series: pl.Series) -> Names:
     import polars as pl
 
     texts = series.cast(pl.String, strict=False)
+    first = texts[0] if len(texts) else None
+    if first is not None and (texts == first).all(ignore_nulls=False):  # as a status mostly is
+        return Names(np.zeros(len(texts), np.int64), (first,))
     distinct = texts.drop_nulls().unique(maintain_order=True)
     if not len(distinct):
         return Names(np.full(len(series), -1, np.int64), ())

@@ -5,15 +5,35 @@ Both sort once and count, so that a hundred thousand rows take some ten millisec
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fairlead.stats.estimates import Estimate, Influence, Numbers, from_influence, summed
 
-__all__ = ["average_precision", "average_precision_influence", "roc_auc", "roc_auc_influence"]
+__all__ = ["Ranked", "average_precision", "average_precision_influence", "ranked", "roc_auc", "roc_auc_influence"]
 
 
-def roc_auc(truth: Numbers, scores: Numbers, weights: Numbers) -> Estimate | None:
+class Ranked(NamedTuple):
+    """Scores by their order alone, which is all that is asked of them here.
+
+    Attributes:
+        place: Which of the different scores each row has, the lowest first.
+        distinct: How many different ones there are.
+    """
+
+    place: NDArray[np.intp]
+    distinct: int
+
+
+def ranked(scores: Numbers) -> Ranked:
+    """Sort scores once, for who asks for more than one figure."""
+    values, place = np.unique(scores, return_inverse=True)
+    return Ranked(place, len(values))
+
+
+def roc_auc(truth: Numbers, scores: Numbers | Ranked, weights: Numbers) -> Estimate | None:
     """The area under the ROC curve with the interval of DeLong, DeLong, Clarke-Pearson, Biometrics 44 (1988), 837-845.
 
     Symmetric on the logit scale (Pepe, "The Statistical Evaluation of Medical Tests", 2003, section 5.2.4). An area of exactly 1 or 0 has no
@@ -38,9 +58,9 @@ def roc_auc(truth: Numbers, scores: Numbers, weights: Numbers) -> Estimate | Non
     return from_influence(found.value, found.variance(truth, weights), n, "logit")
 
 
-def roc_auc_influence(truth: Numbers, scores: Numbers, weights: Numbers) -> Influence | None:
+def roc_auc_influence(truth: Numbers, scores: Numbers | Ranked, weights: Numbers) -> Influence | None:
     """The area, and DeLong's structural components as influence: what share of the other class a row is ordered rightly against."""
-    place, count = _places(scores)
+    place, count = scores if isinstance(scores, Ranked) else ranked(scores)
     ones, zeros = _counted(place, weights * truth, count), _counted(place, weights * (1 - truth), count)
     positives, negatives = float(ones.sum()), float(zeros.sum())
     if positives <= 0 or negatives <= 0:
@@ -56,7 +76,7 @@ def roc_auc_influence(truth: Numbers, scores: Numbers, weights: Numbers) -> Infl
     )
 
 
-def average_precision(truth: Numbers, scores: Numbers, weights: Numbers) -> Estimate | None:
+def average_precision(truth: Numbers, scores: Numbers | Ranked, weights: Numbers) -> Estimate | None:
     """Σ (R_k − R_{k−1}) P_k over the thresholds, as scikit-learn defines it, with a logit interval.
 
     The interval as Boyd, Eng, Page, "Area under the precision-recall curve: point estimates and confidence intervals", ECML 2013,
@@ -74,13 +94,13 @@ def average_precision(truth: Numbers, scores: Numbers, weights: Numbers) -> Esti
     return from_influence(found.value, found.variance(truth, weights), n, "logit")
 
 
-def average_precision_influence(truth: Numbers, scores: Numbers, weights: Numbers) -> Influence | None:
+def average_precision_influence(truth: Numbers, scores: Numbers | Ranked, weights: Numbers) -> Influence | None:
     """Average precision and its influence function.
 
     With π = P(y = 1), G(s) = P(S ≥ s) and the precision P(s) = P(y = 1 | S ≥ s), it is θ = E[y P(S)]/π. Its derivative towards a row (s, y) is
     (y P(s) − y θ + y A(s) − B(s))/π with A(s) = E[y' 1(S' ≤ s)/G(S')] and B(s) = E[y' 1(S' ≤ s) P(S')/G(S')].
     """
-    place, count = _places(scores)
+    place, count = scores if isinstance(scores, Ranked) else ranked(scores)
     ones, rows = _counted(place, weights * truth, count), _counted(place, weights, count)
     n, positives = float(rows.sum()), float(ones.sum())
     if positives <= 0:
@@ -91,12 +111,6 @@ def average_precision_influence(truth: Numbers, scores: Numbers, weights: Number
     a, b = np.cumsum(ones / n / above), np.cumsum(ones / n * precision / above)
     share = positives / n
     return Influence(value, ((precision - value + a - b) / share)[place], (-b / share)[place])
-
-
-def _places(scores: Numbers) -> tuple[NDArray[np.intp], int]:
-    """Which of the different scores each row has, and how many there are."""
-    values, place = np.unique(scores, return_inverse=True)
-    return place, len(values)
 
 
 def _counted(place: NDArray[np.intp], weights: Numbers, count: int) -> Numbers:

@@ -6,6 +6,7 @@ Each takes the case as a whole and hands what its own function wants; what a cas
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from fairlead.monitor.measures.concept import concept
 from fairlead.monitor.measures.drift import drift_tests, exact_tests
 from fairlead.monitor.measures.estimate import estimate
 from fairlead.monitor.measures.evidently import evidently_counted, evidently_tests
+from fairlead.monitor.measures.labelled import Labelled
 from fairlead.monitor.measures.performance import performance
 from fairlead.monitor.measures.quality import quality, refused, repeated
 from fairlead.monitor.measures.service_levels import levels
@@ -31,7 +33,7 @@ from fairlead.schema import label_text
 __all__ = ["ALL", "Case", "drifted", "exactly"]
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A window beside what it is held against.
 
     Attributes:
@@ -56,6 +58,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     past: Gathered | None = None
     segment: str = ""
 
+    @cached_property
+    def labelled(self) -> Labelled:
+        """The window's answers as arrays, with and without label."""
+        return self.gathered.labelled(self.version.schema)
+
 
 def drifted(case: Case) -> Sequence[Test]:
     """Drift by the bins."""
@@ -79,7 +86,7 @@ def _whole(case: Case) -> frozenset[str]:
 
 def performed(case: Case) -> Sequence[Test]:
     """Model quality on labels."""
-    return performance(case.gathered.labelled(case.version.schema), _baseline(case), case.settings)
+    return performance(case.labelled, _baseline(case), case.settings)
 
 
 def _baseline(case: Case) -> Baseline:
@@ -100,7 +107,7 @@ def estimated(case: Case) -> Sequence[Test]:
     believed = case.version.profile or case.reference
     if believed is None:
         return []
-    return estimate(case.gathered.labelled(case.version.schema), believed, case.settings)
+    return estimate(case.labelled, believed, case.settings)
 
 
 def related(case: Case) -> Sequence[Test]:

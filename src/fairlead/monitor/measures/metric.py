@@ -35,7 +35,7 @@ from fairlead.stats.estimates import (
     proportion,
     summed,
 )
-from fairlead.stats.ranking import average_precision, roc_auc, roc_auc_influence
+from fairlead.stats.ranking import average_precision, ranked, roc_auc, roc_auc_influence
 from fairlead.stats.residuals import (
     mean_absolute_error,
     mean_absolute_percentage_error,
@@ -164,8 +164,9 @@ def _binary(rows: Outcomes) -> Measured:
     counts = count_confusion(truth, (rows.said == 1).astype(np.float64), weights)
     found: Measured = {}
     if rows.scores:
-        found["roc_auc"] = roc_auc(truth, rows.scores[1], weights)
-        found["average_precision"] = average_precision(truth, rows.scores[1], weights)
+        scores = ranked(rows.scores[1])
+        found["roc_auc"] = roc_auc(truth, scores, weights)
+        found["average_precision"] = average_precision(truth, scores, weights)
     found |= {
         "accuracy": counts.accuracy(),
         "precision": counts.precision(),
