@@ -1,11 +1,11 @@
 """What does a shadow cost those who get answers?
 
-    python benchmarks/shadow.py            # about ten minutes
+    python benchmarks/shadow.py            # about twenty minutes
     python benchmarks/shadow.py --quick    # a smoke run; its figures mean little
 
 One service, one run: the flights model answers, and in the rounds there stands in its shadow nobody, nobody again (which shows what
-the machine does by itself), the model itself, or a sick one: a hundred times slower, stopped, crashing, answering NaN. In every
-round each has its turn, in another order. `README.md` beside this file says how to read the table.
+the machine does by itself), the model itself, or a sick one: a hundred times slower, stopped, crashing (from the first request on, and
+for half a minute already), answering NaN. In every round each has its turn, in another order. `README.md` beside this file says how to read the table.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from ground import Ground, serving, wait_until
 from material import MODEL, WINTER, Material, prepare
 from measuring import HERE, Sample, machine, require_tools, spell, wrk
 
-NOBODY, AGAIN, ITSELF, STOPPED = "nobody", "nobody, again", "itself", "stopped"
-MOODS = ("slow", "crashing", "garbage")
+NOBODY, AGAIN, ITSELF, STOPPED, LONG = "nobody", "nobody, again", "itself", "stopped", "crashing for long"
+MOODS = {"slow": "slow", "crashing": "crashing", LONG: "crashing", "garbage": "garbage"}
 SHADOWS = (NOBODY, AGAIN, ITSELF, STOPPED, *MOODS)
 LOADS = {"paced": 4, "saturated": 16}
 """Connections. Paced callers wait some milliseconds between two requests, as callers do."""
+LONG_SECONDS = 30.0
 
 
 def main() -> None:
@@ -44,13 +45,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round")
     quick = parser.parse_args().quick
     require_tools()
-    rounds, seconds = (1, 1.0) if quick else (5, 3.0)
+    lengths = {"paced": (1, 1.0), "saturated": (1, 1.0)} if quick else {"paced": (8, 6.0), "saturated": (5, 3.0)}
     with tempfile.TemporaryDirectory(prefix="fairlead-benchmark-") as name:
         material = prepare(Path(name), 1000)
         home = _with_moody(material)
         with serving(home, material.folder) as ground:
             for load in LOADS:
-                print(_table(load, _measured(ground, load, rounds, seconds)), flush=True)
+                print(_table(load, _measured(ground, load, *lengths[load])), flush=True)
     print(machine(("scikit-learn", "onnxruntime", "numpy")))
 
 
@@ -77,8 +78,10 @@ def _measured(ground: Ground, load: str, rounds: int, seconds: float) -> dict[st
         for one in random.sample(SHADOWS, len(SHADOWS)):  # so that none profits from its place
             with _shadow(ground, one):
                 url = f"http://127.0.0.1:{ground.port}/predict/flights"
-                command = wrk(url, ground.rows, LOADS[load], seconds)
                 environment = {"BENCH_DELAY": "6"} if load == "paced" else {}
+                if one == LONG:
+                    spell(wrk(url, ground.rows, LOADS[load], LONG_SECONDS), ground.server.pid, environment)
+                command = wrk(url, ground.rows, LOADS[load], seconds)
                 found[one].append(spell(command, ground.server.pid, environment))
     return found
 
@@ -91,7 +94,7 @@ def _shadow(ground: Ground, kind: str) -> Iterator[None]:
     _mirror(ground, model)
     pid = _pid(ground) if kind == STOPPED else 0
     if kind in MOODS:
-        (ground.home / "mood").write_text(kind)
+        (ground.home / "mood").write_text(MOODS[kind])
     if pid:
         os.kill(pid, signal.SIGSTOP)
     try:
