@@ -178,6 +178,22 @@ def test_a_shadow_in_a_bad_mood_costs_no_caller_anything_is_on_record_and_recove
     assert "secret" not in json.dumps(shadow(service))
 
 
+def test_a_shadow_that_ends_is_begun_again_by_its_keeper_and_not_loaded_again(watched):
+    service, pairs = watched
+    keepers, (former,) = service.pids("keeper"), service.pids("shadow").values()
+    assert len(keepers) == 1
+    assert former not in keepers.values()
+    ended = ends(service)
+    with load(service) as found:
+        service.wait_for(lambda: len(found.answers) > 50)
+        os.kill(former, signal.SIGSEGV)
+        service.wait_for(lambda: set(service.pids("shadow").values()) - {former}, 240)
+        pairs.new(service, "ok", 10)
+    check(found)
+    assert service.pids("keeper") == keepers
+    assert ends(service) == ended + 1
+
+
 def test_a_shadow_that_is_stopped_costs_no_caller_anything_and_goes_on_when_it_may(watched):
     service, pairs = watched
     (pid,) = service.pids("shadow").values()
@@ -282,6 +298,13 @@ def test_a_stopped_shadow_that_is_needed_no_more_does_not_stay(watched):
     shadows(service)
     service.wait_for(lambda: not alive(pid), 240)
     assert ask(service, 2.0)[0]["prediction"] == pytest.approx(4.0)
+
+
+def ends(service):
+    """How many shadows `/metrics` says have crashed."""
+    _, _, body = post(service.port, "/metrics", b"", None, "GET")
+    wanted = [line for line in body.decode().splitlines() if line.startswith("fairlead_process_ended_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in wanted if 'kind="shadow"' in line and 'cause="crash"' in line)
 
 
 def counted(service):

@@ -83,6 +83,29 @@ def test_two_who_ask_each_see_it(database, changes):
     other.close()
 
 
+def test_a_file_that_was_put_back_is_another_one(file, database, changes, tmp_path):
+    database.close()
+    copy = tmp_path / "backup.db"
+    with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    note(database, "lost")
+    assert changes.since()
+    database.close()
+    copy.replace(file)
+    assert [changes.since() for _ in range(2)] == [True, False]
+    with sqlite3.connect(file) as restored:
+        restored.execute("INSERT INTO noted VALUES ('after')")
+    assert changes.since()
+
+
+def test_where_it_is_gone_it_is_not_made(file, database, changes):
+    database.close()
+    for one in file.parent.glob("fairlead.db*"):
+        one.unlink()
+    assert [changes.since() for _ in range(2)] == [True, True]
+    assert not file.exists()
+
+
 def test_where_it_cannot_be_told_something_may_have_changed(file, database):
     database.engine.dispose()
     changes = Changes(database)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Final
+import sqlite3
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from fairlead.storage.database import Database
+from fairlead.storage.database import Database, sqlite_file
 
 __all__ = ["Changes"]
 
@@ -26,33 +26,39 @@ class Changes:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._counts = database.engine.dialect.name == "sqlite"
-        self._connection: Any = None
-        self._seen: int | None = None
+        self._file = sqlite_file(database.engine.url)
+        self._connection: sqlite3.Connection | None = None
+        self._seen: tuple[int, int, int] | None = None
 
     def since(self) -> bool:
         """Whether anything may have been committed since this was last called; `True` at first, and where it cannot be told."""
-        if not self._counts:
+        if self._file is None:
             return True
         try:
-            count = self._count()
-        except (SQLAlchemyError, self._database.engine.dialect.loaded_dbapi.Error):
+            seen = self._look(self._file)
+        except (OSError, sqlite3.Error):
             self.close()  # who reads next will say what is wrong
             return True
-        changed, self._seen = count != self._seen, count
+        changed, self._seen = seen != self._seen, seen
         return changed
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the file."""
         if self._connection is not None:
-            with contextlib.suppress(SQLAlchemyError):
-                self._connection.invalidate()
-            self._connection = None
-        self._seen = None
+            self._connection.close()
+        self._connection, self._seen = None, None
 
-    def _count(self) -> int:
-        if self._connection is None:
-            self._connection = self._database.engine.raw_connection()
-        (count,) = self._connection.driver_connection.execute(_SQLITE_COUNT).fetchone()
-        return int(count)
+    def _look(self, file: Path) -> tuple[int, int, int]:
+        """Which file it is, and SQLite's count.
+
+        Raises:
+            OSError: It is not there.
+            sqlite3.Error: It is no database, or somebody holds it.
+        """
+        stat = file.stat()
+        if self._connection is None or (self._seen or ())[:2] != (stat.st_dev, stat.st_ino):
+            self.close()  # it was put back from a backup
+            # The pool's own connections may still hold the file before; and the mode makes none where there is none.
+            self._connection = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=0)
+        (count,) = self._connection.execute(_SQLITE_COUNT).fetchone()
+        return stat.st_dev, stat.st_ino, int(count)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fairlead.errors import InvalidInput, StorageError
 
-__all__ = ["SCHEMA", "Database", "found_schema", "metadata", "migrate", "open_database"]
+__all__ = ["SCHEMA", "Database", "found_schema", "metadata", "migrate", "open_database", "sqlite_file"]
 
 SCHEMA = "0004"
 """The newest migration. It stands here so that a start with a current database need not import Alembic."""
@@ -112,7 +112,7 @@ def open_database(url: str, *, create: bool = True) -> Database:
         StorageError: The database cannot be opened, or it was written by a newer Fairlead.
     """
     database = _connect(url)
-    file = _sqlite_file(database.engine.url)
+    file = sqlite_file(database.engine.url)
     if file is not None and not file.exists() and not create:
         raise StorageError(f"There is no database at {database.where}.", hint="Restore it, or check `--home`.")
     if file is not None:
@@ -143,7 +143,7 @@ def found_schema(url: str) -> str | None:
         StorageError: The database cannot be read.
     """
     database = _connect(url)
-    file = _sqlite_file(database.engine.url)
+    file = sqlite_file(database.engine.url)
     try:
         return _schema_of(database) if file is None or file.exists() else None
     finally:
@@ -239,7 +239,7 @@ def _use_wal(database: Database) -> None:
 @contextmanager
 def _migration_lock(url: sa.URL) -> Iterator[None]:
     """Let one process of this machine migrate; on PostgreSQL the write lock alone does it."""
-    file = _sqlite_file(url)
+    file = sqlite_file(url)
     if file is None:
         yield
         return
@@ -254,7 +254,8 @@ def _migration_lock(url: sa.URL) -> Iterator[None]:
         os.close(handle)  # and with it the lock
 
 
-def _sqlite_file(url: sa.URL) -> Path | None:
+def sqlite_file(url: sa.URL) -> Path | None:
+    """The file of a SQLite database; `None` for any other, and for one in memory."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return None
     return Path(url.database).absolute()

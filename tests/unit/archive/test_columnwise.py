@@ -101,6 +101,17 @@ def test_integers_of_every_width_are_read():
     assert not len(rest)
 
 
+@pytest.mark.parametrize("large", [2**63, 2**64 - 1])
+def test_integers_that_no_column_holds_are_left(large):
+    of = Columns("flights:1", "0", ("n",), ())
+    events = [
+        prediction(n, of=of, inputs=(large if n % 2 else n,), prediction=None, probabilities=None) for n in range(100)
+    ]
+    found, rest = read(events, of)
+    assert rest.tolist() == list(range(1, 100, 2))
+    assert same(found, rest, events)
+
+
 def test_versions_are_told_apart_and_odd_rows_are_left():
     second = Columns("flights:2", "1" * 64, FLIGHTS.inputs, FLIGHTS.classes)
     events = [prediction(number, of=second if number % 3 == 0 else FLIGHTS) for number in range(300)]

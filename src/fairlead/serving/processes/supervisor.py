@@ -252,7 +252,7 @@ class Supervisor:
         else:
             child.answering = 0
             how = self._note(child, note.pid, note.code)
-            logger.warning("{role} ended {how}; its keeper begins it again.", role=child.role, how=how)
+            logger.warning("{role} ended {how}; its keeper goes on.", role=child.role, how=how)
         self._remember()
 
     def _note(self, child: Child, pid: int, code: int) -> str:
