@@ -158,6 +158,15 @@ def test_who_answers_ends_with_its_keeper_even_if_it_was_stopped(kept, stopped):
         time.sleep(0.02)
 
 
+def test_a_keeper_whose_supervisor_is_gone_begins_nothing_anew(kept):
+    begun = kept.told()
+    kept.notes.close()
+    kept.ask(1, 2)
+    assert kept.told() == {"pid": begun["pid"], "said": 3}  # who answers goes on until then
+    kept.ask("end", 9)
+    assert kept.process.wait(30) == 0
+
+
 def test_who_answers_cannot_speak_for_the_keeper(kept):
     begun = kept.told()
     assert len(pipes_of(kept.process.pid)) == 3  # asked, told, notes

@@ -55,6 +55,9 @@ def keep(answer: Answer, notes: int) -> Answer:
 
     Returns:
         What that process answers by.
+
+    Raises:
+        SystemExit: A fork has ended, and there is no supervisor any more.
     """
     answered = mmap.mmap(-1, _COUNT.size)  # shared with every fork
     gc.collect()
@@ -78,11 +81,16 @@ def keep(answer: Answer, notes: int) -> Answer:
 
 
 def _followed(pid: int, notes: int) -> int:
-    """Wait until a fork has ended, and tell; how it ended, as `Popen.returncode`."""
+    """Wait until a fork has ended, and tell; how it ended, as `Popen.returncode`.
+
+    Raises:
+        SystemExit: Nobody hears. The next supervisor has a keeper of its own, whose socket must stay where it is.
+    """
     tell(notes, Note(pid))
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    tell(notes, Note(pid, code))
+    if not tell(notes, Note(pid, code)):
+        raise SystemExit
     return code
 
 

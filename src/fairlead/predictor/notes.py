@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from typing import Final, NamedTuple
@@ -43,16 +42,21 @@ class Notes:
         return [Note(pid, code if ended else None) for pid, ended, code in _NOTE.iter_unpack(told)]
 
     def close(self) -> None:
-        """Listen no more."""
-        os.close(self._reading)
+        """Listen no more; again does nothing."""
+        if self._reading >= 0:
+            os.close(self._reading)
+            self._reading = -1
 
 
-def tell(writing: int, note: Note) -> None:
-    """Write a note; where the supervisor was killed nobody reads it, and nothing is to be done about it.
+def tell(writing: int, note: Note) -> bool:
+    """Write a note; whether anybody is there to read it.
 
     Args:
         writing: The keeper's end.
         note: What to tell.
     """
-    with contextlib.suppress(OSError):
+    try:
         os.write(writing, _NOTE.pack(note.pid, note.code is not None, note.code or 0))
+    except OSError:
+        return False
+    return True
