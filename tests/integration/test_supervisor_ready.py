@@ -69,4 +69,4 @@ def test_a_shadow_that_ends_at_once_is_left_alone_longer_than_who_answers(superv
     finally:
         logger.remove(sink)
     assert waits["control"][:2] == [0.1, 0.1]
-    assert waits["shadow-1"][:2] == [1.0, 2.0]
+    assert waits["shadow-1"][:2] == [5.0, 30.0]

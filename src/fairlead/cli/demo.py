@@ -63,9 +63,15 @@ def command(  # noqa: PLR0913 - one argument an option
             "--story needs the replay: without traffic nothing is decided.", hint="Leave --no-replay out."
         )
     config = invocation.config(**({"home": home} if home else {}), host=host, port=port)
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
     # A demo whose terminal is closed, or that is asked to end, takes its service along.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     began = time.monotonic()
     live = _Live()
     screen = Screen(
@@ -77,13 +83,11 @@ def command(  # noqa: PLR0913 - one argument an option
         tell(config, screen, program())
         return
     with contextlib.suppress(KeyboardInterrupt):  # the way to end a demo
-        walk(config, screen, duration=duration, replaying=not no_replay, tale=story or "start")
+        walk(
+            config, screen, duration=duration, replaying=not no_replay, tale=story or "start", ended=interrupted.is_set
+        )
     live.finish()
     click.echo("Stopped.", err=True)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 class _Live:

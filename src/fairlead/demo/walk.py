@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,7 +41,15 @@ Tale = Literal["start", "rollout"]
 """What is shown: how it begins, or how versions take over."""
 
 
-def walk(config: Config, screen: Screen, *, duration: float | None, replaying: bool, tale: Tale = "start") -> None:
+def walk(  # noqa: PLR0913 - where, how, and until when
+    config: Config,
+    screen: Screen,
+    *,
+    duration: float | None,
+    replaying: bool,
+    tale: Tale = "start",
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
     """Show everything, until `duration` seconds of service have passed or Ctrl-C; a story is told to its end.
 
     Args:
@@ -50,6 +58,7 @@ def walk(config: Config, screen: Screen, *, duration: float | None, replaying: b
         duration: How long to serve, in seconds; `None` serves until it is interrupted.
         replaying: Whether flights are replayed while it serves.
         tale: What is shown.
+        ended: Whether it was interrupted: Python loses an interruption that comes at a bad moment, such as while it imports.
 
     Raises:
         NotFound: The flights are not installed.
@@ -74,7 +83,12 @@ def walk(config: Config, screen: Screen, *, duration: float | None, replaying: b
         screen.show(addresses(url, config.paths.home, refs[1], example, tale))
         if tale == "rollout":
             _tell_story(url, config.paths.home, table, refs, screen)
-        _stay(url, flights if replaying else [], until, screen)
+        _stay(
+            url,
+            flights if replaying else [],
+            screen,
+            lambda: ended() or (until is not None and time.monotonic() >= until),
+        )
 
 
 def _put_live(stores: Stores, ref: str, screen: Screen) -> None:
@@ -128,12 +142,8 @@ def program() -> str:
     return "fairlead" if shutil.which("fairlead") == str(ours) or not ours.exists() else str(ours)
 
 
-def _stay(url: str, flights: Iterable[Flight], until: float | None, screen: Screen) -> None:
+def _stay(url: str, flights: Iterable[Flight], screen: Screen, over: Callable[[], bool]) -> None:
     """Replay until the flights or the time are over, then wait for the time or for Ctrl-C."""
-
-    def over() -> bool:
-        return until is not None and time.monotonic() >= until
-
     follow(url, flights, rate=RATE, live=screen.live, ended=over)
     while not over():
         time.sleep(0.2)

@@ -298,8 +298,11 @@ class Supervisor:
             if child.stop_at and now >= child.stop_at:
                 del self._children[child.role]
                 _hear_no_more(child)
-                if child.process is not None:
-                    self._ask_to_stop(_left_of(child.role, child.process.pid), now, child.process)
+                # A keeper before its fork, else it would begin another.
+                for left in reversed(_lefts_of(child)):
+                    ours = child.process is not None and left.pid == child.process.pid
+                    if ours or left.start_time:  # a fork that has just ended has none
+                        self._ask_to_stop(left, now, child.process if ours else None)
 
     def _gateways(self) -> int:
         return sum(role.startswith("gateway") for role in self._children)
