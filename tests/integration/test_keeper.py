@@ -189,3 +189,13 @@ def test_many_notes_come_in_order_and_a_listener_that_has_gone_is_no_matter():
     notes.close()
     tell(notes.writing, Note(1))
     os.close(notes.writing)
+
+
+def test_what_is_no_note_is_passed_over():
+    notes = Notes()
+    os.write(notes.writing, b"no note")
+    assert notes.read() == []
+    os.write(notes.writing, bytes(1000))
+    assert set(notes.read()) == {Note(0)}
+    os.close(notes.writing)
+    notes.close()

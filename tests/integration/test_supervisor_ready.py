@@ -13,6 +13,7 @@ from loguru import logger
 
 from fairlead.serving.processes.status import GatewayStatus, write_status
 from fairlead.serving.processes.supervisor import Supervisor
+from running import alive
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -70,3 +71,15 @@ def test_a_shadow_that_ends_at_once_is_left_alone_longer_than_who_answers(superv
         logger.remove(sink)
     assert waits["control"][:2] == [0.1, 0.1]
     assert waits["shadow-1"][:2] == [5.0, 30.0]
+
+
+def test_a_keeper_that_speaks_of_what_is_not_its_own_is_not_believed(supervisor, tmp_path):
+    """To load a model is to run foreign code, which may write what it likes to the pipe: here that this process answers for it."""
+    lie = f"import os, struct, sys, time; os.write(int(sys.argv[1]), struct.pack('=i?i', {os.getpid()}, False, 0)); time.sleep(60)"
+    supervisor.add("shadow-1", [sys.executable, "-c", lie])
+    end = time.monotonic() + 3
+    supervisor.keep(until=lambda: time.monotonic() > end)
+    listed = {one["role"]: one["pid"] for one in json.loads((tmp_path / "processes.json").read_text())}
+    assert os.getpid() not in listed.values()
+    assert "keeper-1" not in listed
+    assert alive(listed["shadow-1"])

@@ -39,7 +39,8 @@ class Notes:
             told = os.read(self._reading, _NOTE.size * _AT_ONCE)
         except BlockingIOError:
             return []
-        return [Note(pid, code if ended else None) for pid, ended, code in _NOTE.iter_unpack(told)]
+        whole = told[: len(told) // _NOTE.size * _NOTE.size]  # foreign code may have written what is no note
+        return [Note(pid, code if ended else None) for pid, ended, code in _NOTE.iter_unpack(whole)]
 
     def close(self) -> None:
         """Listen no more; again does nothing."""

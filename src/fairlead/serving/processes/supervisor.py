@@ -52,6 +52,7 @@ _ADOPT_SECONDS = 60.0
 _SHADOW = "shadow-"
 _KEEPER = "keeper-"
 _WORKERS = ("worker-", _SHADOW)
+_NOBODY = ["0"] * 50
 _NOTHING = -1
 """The revision of who serves none yet."""
 
@@ -246,9 +247,10 @@ class Supervisor:
         _hear_no_more(child)
 
     def _noted(self, child: Child, note: Note) -> None:
-        """Hear from a keeper."""
+        """Hear from a keeper; to load its model was to run foreign code, so that what it says of processes is looked at."""
+        assert child.process is not None  # whose notes these are
         if note.code is None:
-            child.answering = note.pid
+            child.answering = note.pid if _parent_of(note.pid) == child.process.pid else 0
         else:
             child.answering = 0
             how = self._note(child, note.pid, note.code)
@@ -401,11 +403,21 @@ def left_processes(run: Path) -> list[Left]:
 
 def _start_time(pid: int) -> int:
     """When a process began, in the kernel's ticks since boot; 0 where there is none."""
+    return int(_fields_of(pid)[19])
+
+
+def _parent_of(pid: int) -> int:
+    """The process that began it; 0 where there is none."""
+    return int(_fields_of(pid)[1])
+
+
+def _fields_of(pid: int) -> list[str]:
+    """The kernel's figures of a process, from its state on (proc(5)); all 0 where there is none, or only its place is left."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
+        return _NOBODY
+    return _NOBODY if fields[0] == "Z" else fields
 
 
 def _begun(child: Child) -> subprocess.Popen[bytes]:
